@@ -1,0 +1,1 @@
+"""Real-time call-quality alerting for Agora, Vonage Video and Twilio Video, inside each plan's request budget."""

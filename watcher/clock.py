@@ -1,0 +1,157 @@
+"""The only module that reads a clock or sleeps.
+
+Two kinds of time exist and are never mixed (design, invariant 12):
+
+* the *run clock* (`Clock`): schedule, `for`, quotas, token lifetimes and `Retry-After`.
+  In production it is the wall clock; in the demo and in tests it is virtual, `epoch + rate x monotonic`,
+  and the emulator shares it, so that a day can pass in seconds.
+* *real time* (`real_deadline`): transport timeouts, the sender's deadline, drain and watchdog.
+  A virtual hour must not make a socket wait shorter than the kernel needs.
+
+An instant is a float of Unix seconds and a duration a float of seconds, everywhere inside the program.
+`datetime` was considered (most anchors use it); vendors speak whole Unix seconds, points live in numpy columns of them,
+and one representation with conversion only where text leaves (`rfc3339`) leaves no place for a zone to go missing.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Protocol
+
+import anyio
+
+MINUTE = 60
+HOUR = 3600
+DAY = 86_400
+
+_RECHECK = 30.0  # seconds of run time after which a sleeper looks at the clock again: a stepped clock is noticed
+
+
+class Clock(Protocol):
+    """The run clock."""
+
+    @property
+    def rate(self) -> float:
+        """Run seconds per real second: 1 in production."""
+        ...
+
+    @property
+    def virtual(self) -> bool:
+        """True where time may jump while a thread works, so that threads must run inline."""
+        ...
+
+    def now(self) -> float:
+        """The instant, in Unix seconds. May step in production, as wall clocks do."""
+        ...
+
+    def monotonic(self) -> float:
+        """Run seconds since some start; never steps. For telling a stepped clock from elapsed time."""
+        ...
+
+    async def sleep_until(self, at: float) -> None:
+        """Return once `now() >= at`; at once where it already is."""
+        ...
+
+
+class WallClock:
+    """The machine's clock: what production runs on."""
+
+    rate = 1.0
+    virtual = False
+
+    def now(self) -> float:
+        return time.time()
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep_until(self, at: float) -> None:
+        await _sleep_until(self, at)
+
+
+class VirtualClock:
+    """`epoch + rate x monotonic`, on the event loop's own clock.
+
+    On the loop's clock, because trio's autojumping test clock then moves this one too. Two processes share a virtual
+    clock by agreeing on `epoch` and `started` (a reading of `CLOCK_MONOTONIC`, which Linux shares between processes).
+    """
+
+    def __init__(self, *, epoch: float, rate: float = 1.0, started: float | None = None, jumping: bool = False) -> None:
+        self.rate = rate
+        self.virtual = jumping
+        self._epoch = epoch
+        self._started = started
+
+    def now(self) -> float:
+        return self._epoch + self.monotonic()
+
+    def monotonic(self) -> float:
+        if self._started is None:
+            self._started = self._real()
+        return (self._real() - self._started) * self.rate
+
+    def _real(self) -> float:
+        return anyio.current_time() if self.virtual else time.monotonic()
+
+    async def sleep_until(self, at: float) -> None:
+        await _sleep_until(self, at)
+
+
+async def _sleep_until(clock: Clock, at: float) -> None:
+    while (left := at - clock.now()) > 0:  # noqa: ASYNC110 - a clock may step, so the sleeper looks again
+        await anyio.sleep((left if clock.virtual else min(left, _RECHECK)) / clock.rate)
+
+
+async def sleep(clock: Clock, seconds: float) -> None:
+    """Sleep for `seconds` of run time."""
+    await clock.sleep_until(clock.now() + seconds)
+
+
+@contextmanager
+def real_deadline(seconds: float) -> Iterator[anyio.CancelScope]:
+    """Cancel the block after `seconds` of real time; `scope.cancelled_caught` says whether it happened."""
+    with anyio.move_on_after(seconds) as scope:
+        yield scope
+
+
+async def real_sleep(seconds: float) -> None:
+    """Sleep for `seconds` of real time."""
+    await anyio.sleep(seconds)
+
+
+def real_monotonic() -> float:
+    """Real seconds since some start, for measuring how long something took."""
+    return time.monotonic()
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of this process, for the program's own cost."""
+    return time.process_time()
+
+
+def rfc3339(at: float | None) -> str | None:
+    """`2026-01-31T10:02:20Z`; fractions are kept to the millisecond where there are any. None stays None."""
+    if at is None or not math.isfinite(at):
+        return None
+    whole = datetime.fromtimestamp(math.floor(at), UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    millis = int((at - math.floor(at)) * 1000)
+    return f"{whole}.{millis:03d}Z" if millis else f"{whole}Z"
+
+
+def hhmm(at: float) -> str:
+    """`10:02` in UTC, for sentences."""
+    return datetime.fromtimestamp(at, UTC).strftime("%H:%M")
+
+
+def day_start(at: float) -> float:
+    """00:00 UTC of the day `at` lies in: where daily quotas begin."""
+    return math.floor(at / DAY) * float(DAY)
+
+
+def minute_start(at: float) -> float:
+    """The start of the UTC minute `at` lies in."""
+    return math.floor(at / MINUTE) * float(MINUTE)

@@ -1,0 +1,444 @@
+"""The words of the program, as frozen values, and the ports between its parts.
+
+One value per arrow of the data path: `Slot` -> `Grant` (budget) -> `Answer` -> `Points` -> `Transition` -> `Obligation`
+-> `Notification`. Everything here is plain data: nothing reads a clock, a file or a socket.
+
+Instants are Unix seconds. Windows are named by their start; a window [s, s+w) has *event time* s+w, which is when it is
+judged. Ratios are 0-1. Ports are Protocols so that rules and alerts work against store, providers and targets without
+importing them; `tests/` assigns each fake to its port.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Labels = Mapping[str, str]
+
+
+# ── signals ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Worse(StrEnum):
+    """Which direction of a signal hurts users."""
+
+    UP = "up"
+    DOWN = "down"
+    CONTEXT = "context"  # neither: says how much the other signals mean
+
+
+class Unit(StrEnum):
+    RATIO = "ratio"
+    SECONDS = "seconds"
+    BYTES_PER_SECOND = "bytes_per_second"
+    COUNT = "count"
+
+
+class SignalInfo(NamedTuple):
+    worse: Worse
+    unit: Unit
+    help: str
+
+
+SIGNALS: Mapping[str, SignalInfo] = {
+    "video_freeze_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of video time that was frozen."),
+    "audio_freeze_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of audio time that was frozen."),
+    "video_stall_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of video streams with no bitrate."),
+    "network_delay_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of media time delayed by more than 400 ms."),
+    "join_success_ratio": SignalInfo(Worse.DOWN, Unit.RATIO, "Share of join attempts that succeeded."),
+    "join_success_5s_ratio": SignalInfo(Worse.DOWN, Unit.RATIO, "Share of join attempts that succeeded within 5 s."),
+    "users": SignalInfo(Worse.CONTEXT, Unit.COUNT, "Users in calls."),
+    "channels": SignalInfo(Worse.CONTEXT, Unit.COUNT, "Channels with users."),
+    "video_packet_loss_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of video packets lost."),
+    "audio_packet_loss_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of audio packets lost."),
+    "video_packet_loss_p95_ratio": SignalInfo(Worse.UP, Unit.RATIO, "95th percentile of video packet loss."),
+    "audio_packet_loss_p95_ratio": SignalInfo(Worse.UP, Unit.RATIO, "95th percentile of audio packet loss."),
+    "video_packet_loss_over_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of video streams over the loss line."),
+    "audio_packet_loss_over_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of audio streams over the loss line."),
+    "video_latency_seconds": SignalInfo(Worse.UP, Unit.SECONDS, "Mean video latency."),
+    "audio_latency_seconds": SignalInfo(Worse.UP, Unit.SECONDS, "Mean audio latency."),
+    "video_latency_p95_seconds": SignalInfo(Worse.UP, Unit.SECONDS, "95th percentile of video latency."),
+    "audio_latency_p95_seconds": SignalInfo(Worse.UP, Unit.SECONDS, "95th percentile of audio latency."),
+    "video_bitrate_bytes_per_second": SignalInfo(Worse.DOWN, Unit.BYTES_PER_SECOND, "Mean video bitrate."),
+    "audio_bitrate_bytes_per_second": SignalInfo(Worse.DOWN, Unit.BYTES_PER_SECOND, "Mean audio bitrate."),
+    "connect_failure_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of connection attempts that failed."),
+    "publish_failure_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of publish attempts that failed."),
+    "subscribe_failure_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of subscribe attempts that failed."),
+    "participant_failure_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of participants that failed."),
+    "participant_drop_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of participants that dropped."),
+    "disconnect_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of disconnects caused by the network."),
+}
+"""Every measured quantity, the same across vendors (design, section 6)."""
+
+USERS = "users"
+
+
+# ── series and points ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Series(NamedTuple):
+    """One series of points: a signal and where it was measured. Empty `product` and `channel` mean "all of it"."""
+
+    account: str
+    provider: str
+    project: str
+    product: str
+    channel: str
+    signal: str
+
+    def labels(self) -> dict[str, str]:
+        """The fingerprint labels: product and channel only where they exist."""
+        labels = {"account": self.account, "provider": self.provider, "project": self.project}
+        if self.product:
+            labels["product"] = self.product
+        if self.channel:
+            labels["channel"] = self.channel
+        return labels
+
+    def sibling(self, signal: str) -> Series:
+        """The series of another signal with the same labels."""
+        return self._replace(signal=signal)
+
+
+class Span(NamedTuple):
+    """Window starts in [start, end)."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Points:
+    """A column of points of one series: `start[i]` is a window's start (ascending, unique), `value[i]` finite.
+
+    `weight[i]` is the users or streams behind the value, where the vendor says; None where it never does.
+    """
+
+    series: Series
+    width: int
+    start: Ints
+    value: Floats
+    weight: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+
+# ── queries, looks, answers ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """One vendor request that yields points, as the schedule, the rules and the store see it.
+
+    `pools` are the quota pools in which each request spends one unit. `delay` is how far behind the vendor is,
+    `reach` the longest gap between two looks (seconds) in which no window is lost, `settle` how many of the newest
+    windows of an answer may still appear or change.
+    """
+
+    id: str
+    account: str
+    series: tuple[Series, ...]
+    pools: tuple[str, ...]
+    width: int
+    delay: float
+    reach: float
+    settle: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What one look brought.
+
+    `asked` are the window starts that the vendor answered for. A window ending at or before `settled` and absent from
+    `points` is *no data*; a later one that is absent is merely *late*. `oddities` counts what was repaired or dropped.
+    `lost` is the part of the wish that the vendor no longer offers (a recorded gap).
+    """
+
+    query: Query
+    asked: Span
+    settled: int
+    points: tuple[Points, ...]
+    received_at: float
+    lost: Span | None = None
+    oddities: Mapping[str, int] = field(default_factory=dict)
+
+
+class Gap(NamedTuple):
+    """Windows of a query that were never fetched and no longer can be: recorded and shown, never silent."""
+
+    query: str
+    span: Span
+    noticed_at: float
+    reason: str
+
+
+class Purse(Protocol):
+    """The budget as one look sees it: each further request (second domain, next page) is a new spend."""
+
+    async def spend(self) -> bool:
+        """Record one more request durably; False where the budget refuses, and then no request may leave."""
+        ...
+
+    async def refund(self) -> None:
+        """Take back the last spend, durably: only where not one byte of the request was written."""
+        ...
+
+    async def answered(self, vendor_time: float | None) -> None:
+        """The vendor answered (anything at all) and its `Date` header said `vendor_time`."""
+        ...
+
+
+class Source(Protocol):
+    """An account at a vendor: its queries, and how to carry one out."""
+
+    @property
+    def queries(self) -> tuple[Query, ...]: ...
+
+    async def look(self, query: Query, covered: int | None, purse: Purse) -> Answer:
+        """Fetch what is new since `covered` (event time up to which this query is covered; None: as far back as kept).
+
+        The first request of the look is already spent. Raises `ProviderError`.
+        """
+        ...
+
+    async def aclose(self) -> None: ...
+
+
+# ── alerts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class State(StrEnum):
+    INACTIVE = "inactive"
+    PENDING = "pending"
+    FIRING = "firing"
+    RESOLVED = "resolved"
+
+
+class Cause(StrEnum):
+    """Why an alert changed its state."""
+
+    THRESHOLD = "threshold"  # the rule's own condition began or ended
+    NO_DATA = "no_data"  # the vendor answered, with nothing, for longer than the rule allows
+    REVISED = "revised"  # the vendor revised points that had been judged
+    RULE_CHANGED = "rule_changed"  # the rule was removed or now means other labels
+    BLIND = "blind"  # the daemon cannot see an account
+    EXPIRED = "expired"  # nothing was seen of it for so long that it is forgotten
+
+
+def alert_id(rule: str, labels: Labels) -> str:
+    """The alert's id: a hash of rule name and labels, the same after every restart."""
+    text = json.dumps([rule, sorted(labels.items())], ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """A change of an alert's state at an event time: one entry of the append-only log.
+
+    `seq` counts an alert's entries from 1. `at` is the event time at which `state` is entered; for FIRING it is
+    `condition_at`. `starts_at` is the event time at which the condition of this episode began. `known_at` is the run
+    clock when it was found. Where `retracts` is set, the alert's earlier entries with `at >= retracts` are void: the
+    vendor revised its points. Folding the log (`fold`) gives the settled timeline.
+    """
+
+    alert_id: str
+    seq: int
+    rule: str
+    labels: Labels
+    severity: str
+    state: State
+    at: int
+    starts_at: int
+    known_at: float
+    cause: Cause
+    value: float | None = None
+    threshold: float | None = None
+    peak: float | None = None
+    users: float | None = None
+    unguarded: bool = False
+    retracts: int | None = None
+    annotations: Labels = field(default_factory=dict)
+
+
+def fold(log: Sequence[Transition]) -> list[tuple[int, State]]:
+    """The settled timeline of one alert from its emitted log: (event time, state entered), without no-ops."""
+    timeline: list[tuple[int, State]] = []
+    for entry in log:
+        if entry.retracts is not None:
+            while timeline and timeline[-1][0] >= entry.retracts:
+                timeline.pop()
+        if (timeline[-1][1] if timeline else State.INACTIVE) != entry.state:
+            timeline.append((entry.at, entry.state))
+    return timeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedAlert:
+    """What the evaluator needs to go on with an alert after a restart; `body` is its own JSON object."""
+
+    alert_id: str
+    rule: str
+    body: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Obligation:
+    """That a transition must reach a target, or be dropped for a recorded reason. `id` is stable across restarts."""
+
+    id: str
+    target: str
+    transition: Transition
+    created_at: float
+    route: Labels = field(default_factory=dict)  # the group's labels, for grouping and for the message
+    dropped: str = ""  # reason, where it is dropped at birth
+
+
+def obligation_id(transition: Transition, target: str) -> str:
+    """Stable id of the duty to tell `target` about `transition`."""
+    return f"{transition.alert_id}-{transition.seq}-{target}"
+
+
+class Delivery(StrEnum):
+    QUEUED = "queued"
+    SENDING = "sending"  # an attempt is in flight: its outcome is unknown after a crash
+    SENT = "sent"
+    EXPIRED = "expired"
+    REFUSED = "refused"  # the target says that no retry can help
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notification:
+    """One message for one target, discharging one or more obligations. `id` is the same in every repeat of it."""
+
+    id: str
+    target: str
+    obligations: tuple[str, ...]
+    alerts: tuple[str, ...]
+    kind: str  # "firing", "resolved", "was_firing", ...
+    title: str
+    text: str
+    html: str
+    created_at: float
+    delivery: Delivery = Delivery.QUEUED
+    attempts: int = 0
+    next_at: float = 0.0
+    sent_at: float | None = None
+    error: str = ""
+
+
+class Sender(Protocol):
+    """Hands one message to one target."""
+
+    async def send(self, notification: Notification) -> None:
+        """Return once the target accepted it. Raises `SendError`."""
+        ...
+
+
+# ── the durable state ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spend:
+    """One request that left, or was about to: `at` in vendor time as known then, uncertain by `skew` seconds."""
+
+    id: str
+    account: str
+    pools: tuple[str, ...]
+    at: float
+    skew: float
+    units: float = 1.0  # more than one only for what is assumed spent before the first record of a day
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """Everything one step changes, recorded in one transaction: after a crash all of it happened, or nothing."""
+
+    points: Sequence[Points] = ()
+    covered: Mapping[str, int] = field(default_factory=dict)  # query id -> event time
+    gaps: Sequence[Gap] = ()
+    alerts: Sequence[SavedAlert] = ()
+    forgotten: Sequence[str] = ()  # alert ids no longer kept
+    transitions: Sequence[Transition] = ()
+    obligations: Sequence[Obligation] = ()
+
+
+class LedgerStore(Protocol):
+    """What the ledger needs of the store. Blocking; raises `StoreError`."""
+
+    def spends(self, account: str, since: float) -> list[Spend]: ...
+
+    def record_spend(self, spend: Spend) -> None:
+        """Durable on return. Recording the same id again replaces it (a stamp corrected by the vendor's clock)."""
+        ...
+
+    def refund(self, spend_id: str) -> None: ...
+
+    def note(self, account: str, key: str) -> str | None:
+        """A small durable fact about an account (learned clock offset, blind until)."""
+        ...
+
+    def put_note(self, account: str, key: str, value: str) -> None: ...
+
+
+class Store(LedgerStore, Protocol):
+    """The durable state. Blocking, one caller at a time, free of SQLite's particulars. Raises `StoreError`."""
+
+    def commit(self, step: Commit) -> None: ...
+
+    def points(self, series: Series, since: int) -> Points | None:
+        """Recorded points of a series whose window starts at or after `since`; None where there are none."""
+        ...
+
+    def covered(self) -> dict[str, int]: ...
+
+    def gaps(self, since: float) -> list[Gap]: ...
+
+    def alerts(self) -> list[SavedAlert]: ...
+
+    def transitions(self, *, alert: str | None = None, since: float = 0.0) -> list[Transition]:
+        """In the order recorded; `since` is compared with `known_at`."""
+        ...
+
+    def open_obligations(self, target: str) -> list[Obligation]:
+        """Neither discharged nor dropped, oldest first."""
+        ...
+
+    def drop_obligations(self, reasons: Mapping[str, str], at: float) -> None:
+        """Obligation id -> reason."""
+        ...
+
+    def record_notification(self, notification: Notification) -> None:
+        """Insert with the obligations it discharges, in one transaction."""
+        ...
+
+    def update_notification(self, notification: Notification) -> None: ...
+
+    def unsent(self, target: str) -> list[Notification]:
+        """QUEUED and SENDING, oldest first."""
+        ...
+
+    def notifications(self, since: float) -> list[Notification]: ...
+
+    def prune(self, *, points_before: int, records_before: float) -> int:
+        """Forget old points and finished records; the number of rows removed."""
+        ...
+
+    def probe(self) -> None:
+        """Raise `StoreError` unless a write would succeed now."""
+        ...
+
+    def close(self) -> None: ...
+
+
+Wake = Callable[[], None]
+AsyncStep = Callable[[], Awaitable[None]]
