@@ -43,6 +43,7 @@ def test_reads_surprising_scalars_as_text() -> None:
         ("a: &x 1\nb: *x\n", "f.yaml:1:4: anchors and aliases are not read, mend the YAML"),
         ("a: [1, 2\n", "f.yaml:2:1: expected ',' or ']', but got '<stream end>', mend the YAML"),
         ("a: !shell ls\n", "f.yaml:1:4: unknown tag !shell, use !env, !file or !credential"),
+        ('a: "\\ud800"\n', "f.yaml:1:4: holds half a character (a lone surrogate), write the whole character"),
         ("a: !env\n", "f.yaml:1:4: !env names nothing, write !env NAME"),
         ("? [1]\n: 2\n", "f.yaml:1:3: a key must be text, write `name: value`"),
     ],

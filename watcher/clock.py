@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Protocol
 
 import anyio
@@ -101,6 +102,12 @@ class VirtualClock:
         await _sleep_until(self, at)
 
 
+def virtual_clock(text: str) -> VirtualClock:
+    """`EPOCH,RATE,STARTED`: a clock that several processes share, for campaigns on accelerated time."""
+    epoch, rate, started = (float(part) for part in text.split(","))
+    return VirtualClock(epoch=epoch, rate=rate, started=started)
+
+
 async def _sleep_until(clock: Clock, at: float) -> None:
     while (left := at - clock.now()) > 0:  # noqa: ASYNC110 - a clock may step, so the sleeper looks again
         await anyio.sleep((left if clock.virtual else min(left, _RECHECK)) / clock.rate)
@@ -131,6 +138,16 @@ def real_monotonic() -> float:
 def cpu_seconds() -> float:
     """CPU seconds of this process, for the program's own cost."""
     return time.process_time()
+
+
+def boot_id(clock: Clock) -> str:
+    """Names this boot of the machine, within which `monotonic` readings of different processes compare; empty if not."""
+    if not isinstance(clock, WallClock):
+        return ""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
 
 
 def rfc3339(at: float | None) -> str | None:

@@ -5,7 +5,8 @@
     ├── ProviderError    one look failed; `reason` drives schedule, metric label and log field alike
     ├── StoreError       the state cannot be read or written: no request leaves
     │   └── StateLocked  another process holds the state; exit 2
-    └── SendError        one attempt at one target failed; `permanent` says whether another can help
+    ├── SendError        one attempt at one target failed; `permanent` says whether another can help
+    └── ListenError      an address cannot be listened on; exit 2
 
 Foreign exceptions are mapped once, at the edge that met them, with the cause kept and vendor text cut short.
 A refusal by our own budget is a value (`budget.Refusal`), not an exception: it is the plan working.
@@ -109,6 +110,10 @@ class SendError(WatcherError):
         self.permanent = permanent
         self.retry_after = retry_after
         super().__init__(self.detail)
+
+
+class ListenError(WatcherError):
+    """An address, port or TLS certificate that a server cannot be started on."""
 
 
 def clip(text: str, limit: int = 200) -> str:

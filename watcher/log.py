@@ -39,6 +39,6 @@ def configure(*, stream: TextIO | None = None, level: str = "info", pretty: bool
 
 
 def get(name: str) -> structlog.typing.FilteringBoundLogger:
-    """A logger whose events carry `logger=name`."""
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(logger=name)
+    """A logger whose events carry `part=name` (structlog keeps the word `logger` to itself)."""
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(part=name)
     return logger

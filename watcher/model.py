@@ -265,6 +265,7 @@ class Transition:
     threshold: float | None = None
     peak: float | None = None
     users: float | None = None
+    signal: str = ""  # what value, threshold and peak measure; empty for the daemon's own alerts
     unguarded: bool = False
     retracts: int | None = None
     annotations: Labels = field(default_factory=dict)
@@ -430,12 +431,38 @@ class Store(LedgerStore, Protocol):
     def notifications(self, since: float) -> list[Notification]: ...
 
     def prune(self, *, points_before: int, records_before: float) -> int:
-        """Forget old points and finished records; the number of rows removed."""
+        """Forget a bounded batch of old points and finished records; the number of rows removed, 0 once all are."""
         ...
 
     def probe(self) -> None:
         """Raise `StoreError` unless a write would succeed now."""
         ...
+
+    def close(self) -> None: ...
+
+
+class StoreReader(Protocol):
+    """What other commands read of the state, beside the daemon or without it. Blocking; raises `StoreError`."""
+
+    def series(self) -> list[Series]:
+        """Every series that has points."""
+        ...
+
+    def points(self, series: Series, since: int) -> Points | None: ...
+
+    def covered(self) -> dict[str, int]: ...
+
+    def gaps(self, since: float) -> list[Gap]: ...
+
+    def alerts(self) -> list[SavedAlert]: ...
+
+    def transitions(self, *, alert: str | None = None, since: float = 0.0) -> list[Transition]: ...
+
+    def obligations(self, since: float = 0.0) -> list[Obligation]:
+        """All created at or after `since`, in the order recorded; `dropped` holds the reason, if any."""
+        ...
+
+    def notifications(self, since: float) -> list[Notification]: ...
 
     def close(self) -> None: ...
 

@@ -62,7 +62,8 @@ class Document:
         try:
             return shape.model_validate(part)
         except ValidationError as error:
-            raise ConfigError([self._of_pydantic(loc, dict(e), shape) for e in error.errors()]) from None
+            found = [dict(e) for e in error.errors()]
+            raise ConfigError([self._of_pydantic(loc, e, shape) for e in found if not _follows(e, found)]) from None
 
     def _of_pydantic(self, base: Loc, error: Mapping[str, Any], shape: type[BaseModel]) -> Problem:
         inner = tuple(error["loc"])
@@ -83,7 +84,7 @@ class Document:
             what, _, remedy = str(context.get("error", "")).partition("; ")
             return self.problem(loc, f"{key} {what}" if key else what, remedy)
         message = str(error["msg"])
-        return self.problem(loc, f"{key}: {message[0].lower()}{message[1:]}", "see config.example.yaml")
+        return self.problem(loc, f"{key}: {message[0].lower()}{message[1:]}", "mend the value")
 
     def _existing(self, base: Loc, inner: Loc) -> Loc:
         """`inner` without the steps that pydantic adds for unions and validators."""
@@ -92,6 +93,14 @@ class Document:
             if base + kept + (step,) in self.values:
                 kept += (step,)
         return kept
+
+
+def _follows(error: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> bool:
+    """A list that counts as too short only because its items are wrong: saying so would mislead."""
+    loc = error["loc"]
+    return error["type"] == "too_short" and any(
+        len(o["loc"]) > len(loc) and o["loc"][: len(loc)] == loc for o in others
+    )
 
 
 def _known(shape: type[BaseModel]) -> list[str]:
@@ -237,6 +246,8 @@ class _Reader:
 
     def _scalar(self, node: yaml.ScalarNode) -> Any:
         text, tag = str(node.value), str(node.tag)
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            return self._problem(node, "holds half a character (a lone surrogate)", "write the whole character")
         if tag in _SECRETS:
             if not text:
                 return self._problem(node, f"{tag} names nothing", f"write {tag} NAME")
