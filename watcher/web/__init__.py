@@ -1,0 +1,15 @@
+"""What the daemon serves over HTTP: one module per concern, each a function that returns its routes.
+
+app       puts them together, with what every answer has in common
+guard     security headers, errors as JSON
+health    /healthz and /readyz
+scrape    /metrics
+
+The status page, the JSON API and the hooks join as further modules: a `routes(...)` function and a line in `app`. What
+a module shows comes in as a callable, so that nothing here knows the daemon's parts (design, sections 3 and 8).
+"""
+
+from watcher.web.app import build_web
+from watcher.web.health import ReadyReport
+
+__all__ = ["ReadyReport", "build_web"]

@@ -1,0 +1,34 @@
+"""The web application, put together.
+
+Starlette's own application is enough: no templates, sessions or dependency injection are needed to serve a page of
+text. It is built anew for each daemon, so nothing is kept in modules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
+
+from watcher.web import health, scrape
+from watcher.web.guard import ERROR_HANDLERS, SecurityHeaders
+from watcher.web.health import ReadyReport
+
+_COMPRESS_FROM = 1024  # bytes
+_COMPRESS_LEVEL = 1  # metrics shrink to a tenth at the fastest level; more would only hold up the event loop
+
+
+def build_web(*, metrics: Callable[[], bytes], ready: Callable[[], Awaitable[ReadyReport]]) -> Starlette:
+    """The application: `metrics` renders `/metrics`, `ready` says what `/readyz` tells."""
+    app = Starlette(
+        routes=[*scrape.routes(metrics), *health.routes(ready)],
+        middleware=[
+            Middleware(SecurityHeaders),
+            Middleware(GZipMiddleware, minimum_size=_COMPRESS_FROM, compresslevel=_COMPRESS_LEVEL),
+        ],
+        exception_handlers=ERROR_HANDLERS,
+    )
+    app.router.redirect_slashes = False  # a redirect would repeat the Host header that the client made up
+    return app
