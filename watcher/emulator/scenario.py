@@ -1,0 +1,466 @@
+"""Scenarios of the Agora emulator: a YAML file and its frozen result.
+
+What decides is the file alone: seed, traffic, incidents, faults. Nothing here reads a clock; relative moments count
+from the `epoch` that the caller passes (usually when the emulator starts), or from the file's own.
+Signals go by the vendor's metric names (dossier, section 4), because this side of the wire knows no other.
+Everything wrong with a file is told at once, with its place.
+
+The format, with every setting (only `accounts` is required; `tests/emulator/example.yaml` is a whole one):
+
+    seed: 7                        # same seed, same bytes; default 1
+    epoch: 2026-01-01T00:00:00Z    # what +4m counts from; default: when the emulator starts
+    jitter: 5%                     # how far a slot may be off its mean; 0% gives exact values
+
+    accounts:
+      - name: acme
+        customer_id: id            # HTTP Basic user
+        customer_secret: secret    # HTTP Basic password; also !env NAME, !file PATH
+        plan: premium              # starter, standard, premium, enterprise: fills `limits`
+        limits:                    # the realtime family; each overrides the plan's (dossier, section 6)
+          {realtime: true, per_second: 5, per_minute: 3, per_day: 480, look_back: 40m, span: 40m, delay: 40s}
+        quota:
+          scope: family            # account, family, endpoint or app_id: what shares one set of counters
+          strict: true             # the vendor's table read literally: the count must stay below the limit
+          refuse_with: body        # body (HTTP 200, code 300) or gateway (HTTP 429)
+        answers:
+          message_prefix: false    # "Service package limit check error, " before each limit message
+          span_refusal: duration   # or length: which of the vendor's two messages for a span too long
+          empty_usage: absent      # a slot without users: absent, zero or null
+          empty_quality: absent
+        projects:
+          - name: classroom
+            app_id: 0123
+            products:              # at least one; users at the day's peak
+              Native: {peak_users: 1200}
+              WebRTC: {peak_users: 300}
+            day:                   # UTC; the peak times `week` is the day's top
+              {trough: 20%, peak_hour: 15, week: [1, 1, 1, 1, 1, 0.6, 0.5]}   # Monday first
+            users_per_channel: 8   # of the channels without a name
+            channels:
+              - name: lecture      # share of the project's users, at most 100 % together
+                share: 20%
+                uids: {Native: [2303692334, 7]}     # the first users to come, the last to go
+            healthy: {videoFreezeRate: 0.9%}        # mean level of each rate outside incidents
+
+    incidents:                     # the later of two on the same slot wins
+      - project: classroom
+        products: [Native]         # default: all of the project
+        channel: lecture           # default: the whole project
+        start: +4m                 # a slot belongs to it if the slot's start does
+        duration: 5m
+        levels: {videoFreezeRate: 12%, userCount: 300}
+
+    faults:
+      - kind: slow
+        seconds: 5
+        from: +10m                 # default: always
+        until: +12m
+        every: 3                   # or probability: 10%
+        where: {account: [..], project: [..], endpoint: [quality], host: [..], metric: [..], product: [..]}
+
+Endpoints are `usage`, `quality`, `usage_top20`, `quality_top20`. A host is matched against the `Host` header, with or
+without its port. Kinds of faults and their settings:
+
+    slow (seconds)       the answer comes later           timeout        the answer never comes
+    reset                the connection is reset          cut_off        closed in the middle of the body
+    truncated            half of the JSON                 html           HTTP 200 with a page of HTML
+    huge (bytes)         the body goes on, 200 MB         http_401, http_404, http_429, http_500, http_502
+    clock_skew (seconds) the server's clock is ahead (or behind: negative); limited by time and host only
+    foreign (per_minute) others spend an account's quota  qps, qpm, qpd  refused for that quota
+    no_auth              the plan lacks the API           code_500       HTTP 200, code 500, "Unknown Error"
+    data_null, data_empty                                 holes (share)  slots that are never offered
+    null_values, zero_values (share of slots)             shuffled       rows in no order
+    late_slots (slots)   the newest slots are provisional revised (after, factor)  rows younger than that differ
+    message (text)       another `message`; without text null            code_zero  code 0 for success
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from watcher.clock import DAY
+from watcher.emulator.faults import Fault, FaultShape, MomentField, Where
+from watcher.emulator.world import (
+    ENDPOINTS,
+    HEALTHY,
+    PLANS,
+    PRODUCTS,
+    QUALITY_METRICS,
+    USAGE_METRICS,
+    Account,
+    Answers,
+    Channel,
+    Empty,
+    Incident,
+    Project,
+    Quota,
+    Scenario,
+)
+from watcher.errors import ConfigError, Problem
+from watcher.secret import Secret, SecretMissing
+from watcher.yamlfile import Document, Duration, Loc, Quantity, Strict, load, loads
+
+Product = Literal["Native", "WebRTC"]
+
+
+def read(path: Path | str, *, epoch: float) -> Scenario:
+    """The scenario in a file. Raises `ConfigError` with everything that is wrong."""
+    return _scenario(load(path), epoch)
+
+
+def reads(text: str, *, epoch: float, name: str = "<scenario>") -> Scenario:
+    """The scenario in a text; `name` stands for the file in problems. Raises `ConfigError`."""
+    return _scenario(loads(text, name), epoch)
+
+
+# ── as written ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
+Share = Annotated[Quantity, Field(ge=0, le=1)]
+Users = Annotated[Quantity, Field(ge=0, le=100_000_000)]
+Reach = Annotated[Duration, Field(le=3 * DAY)]  # bounds an answer: 12,960 slots
+Uid = Annotated[int, Field(ge=1, le=2**32 - 1)]
+
+
+class _LimitsShape(Strict):
+    realtime: bool | None = None
+    per_second: Count | None = None
+    per_minute: Count | None = None
+    per_day: Count | None = None
+    look_back: Reach | None = None
+    span: Reach | None = None
+    delay: Reach | None = None
+
+
+class _QuotaShape(Strict):
+    scope: Literal["account", "family", "endpoint", "app_id"] = "family"
+    strict: bool = True
+    refuse_with: Literal["body", "gateway"] = "body"
+
+
+class _AnswersShape(Strict):
+    message_prefix: bool = False
+    span_refusal: Literal["duration", "length"] = "duration"
+    empty_usage: Empty = "absent"
+    empty_quality: Empty = "absent"
+
+
+class _RatesShape(Strict):
+    join: Share | None = Field(None, alias="joinSuccessRate")
+    join_5s: Share | None = Field(None, alias="joinSuccessIn5sRate")
+    audio_freeze: Share | None = Field(None, alias="audioFreezeRate")
+    video_freeze: Share | None = Field(None, alias="videoFreezeRate")
+    delay: Share | None = Field(None, alias="networkDelay")
+
+    def levels(self) -> dict[str, float]:
+        """By the vendor's names."""
+        return self.model_dump(by_alias=True, exclude_none=True)
+
+
+class _LevelsShape(_RatesShape):
+    users: Users | None = Field(None, alias="userCount")
+
+
+class _ProductShape(Strict):
+    peak_users: Users
+
+
+class _ProductsShape(Strict):
+    native: _ProductShape | None = Field(None, alias="Native")
+    webrtc: _ProductShape | None = Field(None, alias="WebRTC")
+
+
+class _UidsShape(Strict):
+    native: Annotated[tuple[Uid, ...], Field(max_length=1000)] = Field((), alias="Native")
+    webrtc: Annotated[tuple[Uid, ...], Field(max_length=1000)] = Field((), alias="WebRTC")
+
+
+class _DayShape(Strict):
+    trough: Share = 0.2
+    peak_hour: Annotated[Quantity, Field(ge=0, lt=24)] = 15.0
+    week: Annotated[tuple[Annotated[Quantity, Field(ge=0, le=10)], ...], Field(min_length=7, max_length=7)] = (1.0,) * 7
+
+
+class _ChannelShape(Strict):
+    name: Name
+    share: Share
+    uids: _UidsShape = _UidsShape()
+
+
+class _ProjectShape(Strict):
+    name: Name
+    app_id: Name
+    products: _ProductsShape
+    day: _DayShape = _DayShape()
+    users_per_channel: Count = 8
+    channels: Annotated[tuple[_ChannelShape, ...], Field(max_length=200)] = ()
+    healthy: _RatesShape = _RatesShape()
+
+
+class _AccountShape(Strict):
+    name: Name
+    customer_id: Name
+    customer_secret: Secret
+    plan: Literal["starter", "standard", "premium", "enterprise"]
+    limits: _LimitsShape = _LimitsShape()
+    quota: _QuotaShape = _QuotaShape()
+    answers: _AnswersShape = _AnswersShape()
+    projects: Annotated[tuple[_ProjectShape, ...], Field(min_length=1, max_length=200)]
+
+
+class _IncidentShape(Strict):
+    project: Name
+    products: tuple[Product, ...] = ()
+    channel: str = ""
+    start: MomentField
+    duration: Duration
+    levels: _LevelsShape
+
+
+class _FaultShape(FaultShape):
+    kind: Literal[
+        "slow", "timeout", "reset", "cut_off", "truncated", "html", "huge",
+        "http_401", "http_404", "http_429", "http_500", "http_502", "code_500",
+        "clock_skew", "foreign", "qps", "qpm", "qpd", "no_auth",
+        "data_null", "data_empty", "holes", "null_values", "zero_values", "shuffled", "late_slots", "revised",
+        "message", "code_zero",
+    ]  # fmt: skip
+
+
+class _ScenarioShape(Strict):
+    seed: int = 1
+    epoch: MomentField | None = None
+    jitter: Annotated[Quantity, Field(ge=0, le=0.5)] = 0.05
+    accounts: Annotated[tuple[_AccountShape, ...], Field(min_length=1, max_length=100)]
+    incidents: Annotated[tuple[_IncidentShape, ...], Field(max_length=1000)] = ()
+    faults: Annotated[tuple[_FaultShape, ...], Field(max_length=200)] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """A setting of some kinds of faults: its default, or None where it must be given, and its range."""
+
+    kinds: tuple[str, ...]
+    default: float | None
+    low: float
+    high: float
+
+
+_SETTINGS: Mapping[str, _Setting] = {
+    "seconds": _Setting(("slow", "clock_skew"), None, -86_400, 86_400),
+    "per_minute": _Setting(("foreign",), None, 0, 100_000),
+    "bytes": _Setting(("huge",), 200_000_000, 1, 2e9),
+    "share": _Setting(("holes", "null_values", "zero_values"), 0.3, 0, 1),
+    "slots": _Setting(("late_slots",), 2, 1, 10),
+    "after": _Setting(("revised",), 600, 0, 86_400),
+    "factor": _Setting(("revised",), 2.0, 0, 100),
+}
+
+
+# ── from one to the other ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _scenario(document: Document, epoch: float) -> Scenario:
+    shape = document.parse(_ScenarioShape)
+    zero = epoch if shape.epoch is None else shape.epoch.seconds
+    problems = list(_contradictions(document, shape, zero))
+    if problems:
+        raise ConfigError(problems)
+    accounts = tuple(_account(account) for account in shape.accounts)
+    products = {project.name: tuple(project.peaks) for account in accounts for project in account.projects}
+    return Scenario(
+        seed=shape.seed,
+        epoch=zero,
+        jitter=shape.jitter,
+        accounts=accounts,
+        incidents=tuple(_incident(incident, zero, products) for incident in shape.incidents),
+        faults=tuple(_fault(fault, zero) for fault in shape.faults),
+    )
+
+
+def _account(shape: _AccountShape) -> Account:
+    return Account(
+        name=shape.name,
+        customer_id=shape.customer_id,
+        customer_secret=shape.customer_secret,
+        limits=replace(PLANS[shape.plan], **shape.limits.model_dump(exclude_none=True)),
+        quota=Quota(**shape.quota.model_dump()),
+        answers=Answers(**shape.answers.model_dump()),
+        projects=tuple(_project(project) for project in shape.projects),
+    )
+
+
+def _project(shape: _ProjectShape) -> Project:
+    peaks = {"Native": shape.products.native, "WebRTC": shape.products.webrtc}
+    return Project(
+        name=shape.name,
+        app_id=shape.app_id,
+        peaks={product: peak.peak_users for product, peak in peaks.items() if peak is not None},
+        trough=shape.day.trough,
+        peak_hour=shape.day.peak_hour,
+        week=shape.day.week,
+        users_per_channel=shape.users_per_channel,
+        channels=tuple(
+            Channel(name=c.name, share=c.share, uids={"Native": c.uids.native, "WebRTC": c.uids.webrtc})
+            for c in shape.channels
+        ),
+        healthy={**HEALTHY, **shape.healthy.levels()},
+    )
+
+
+def _incident(shape: _IncidentShape, epoch: float, products: Mapping[str, tuple[str, ...]]) -> Incident:
+    start = shape.start.at(epoch)
+    return Incident(
+        project=shape.project,
+        products=shape.products or products[shape.project],
+        channel=shape.channel,
+        start=start,
+        end=start + shape.duration,
+        levels=shape.levels.levels(),
+    )
+
+
+def _fault(shape: _FaultShape, epoch: float) -> Fault:
+    def setting(name: str) -> float:
+        value = getattr(shape, name)
+        default = _SETTINGS[name].default if shape.kind in _SETTINGS[name].kinds else None
+        return float(value if value is not None else default or 0.0)
+
+    return Fault(
+        kind=shape.kind,
+        since=shape.from_.at(epoch) if shape.from_ else float("-inf"),
+        until=shape.until.at(epoch) if shape.until else float("inf"),
+        every=shape.every,
+        probability=shape.probability,
+        where=Where(**{f.name: getattr(shape.where, f.name) for f in fields(Where)}),
+        seconds=setting("seconds"),
+        per_minute=setting("per_minute"),
+        size=int(setting("bytes")),
+        share=setting("share"),
+        slots=int(setting("slots")),
+        after=int(setting("after")),
+        factor=setting("factor"),
+        text=shape.text,
+    )
+
+
+def _contradictions(document: Document, shape: _ScenarioShape, epoch: float) -> Iterator[Problem]:
+    """What no single value shows: references, sums, and settings that do not go together."""
+    if shape.epoch is not None and shape.epoch.relative:
+        yield document.problem(("epoch",), "epoch counts from itself", "write it like 2026-01-31T10:00:00Z")
+    projects: dict[str, _ProjectShape] = {}
+    seen: set[tuple[str, str]] = set()
+
+    def unique(what: str, value: str, loc: Loc) -> Iterator[Problem]:
+        if (what, value) in seen:
+            yield document.problem(loc, f"{what} {value} is used twice", "give each its own")
+        seen.add((what, value))
+
+    for a, account in enumerate(shape.accounts):
+        yield from unique("account", account.name, ("accounts", a, "name"))
+        yield from unique("customer_id", account.customer_id, ("accounts", a, "customer_id"))
+        try:
+            account.customer_secret.resolve()
+        except SecretMissing as missing:
+            what, _, remedy = str(missing).partition(": ")
+            yield document.problem(("accounts", a, "customer_secret"), what, remedy)
+        for p, project in enumerate(account.projects):
+            loc: Loc = ("accounts", a, "projects", p)
+            yield from unique("project", project.name, (*loc, "name"))
+            yield from unique("app_id", project.app_id, (*loc, "app_id"))
+            yield from _project_contradictions(document, project, loc)
+            projects.setdefault(project.name, project)
+    for i, incident in enumerate(shape.incidents):
+        yield from _incident_contradictions(document, incident, projects, ("incidents", i))
+    accounts = {account.name for account in shape.accounts}
+    for f, fault in enumerate(shape.faults):
+        yield from _fault_contradictions(document, fault, accounts, set(projects), epoch, ("faults", f))
+
+
+def _project_contradictions(document: Document, project: _ProjectShape, loc: Loc) -> Iterator[Problem]:
+    if project.products.native is None and project.products.webrtc is None:
+        yield document.problem((*loc, "products"), f"project {project.name} has no product", "add Native or WebRTC")
+    names: set[str] = set()
+    uids: set[tuple[str, int]] = set()
+    for c, channel in enumerate(project.channels):
+        place: Loc = (*loc, "channels", c)
+        if channel.name in names:
+            yield document.problem((*place, "name"), f"channel {channel.name} is used twice", "give each its own")
+        names.add(channel.name)
+        for product, numbers in (("Native", channel.uids.native), ("WebRTC", channel.uids.webrtc)):
+            for uid in numbers:
+                if (channel.name, uid) in uids:
+                    yield document.problem((*place, "uids", product), f"uid {uid} is used twice", "keep one of them")
+                uids.add((channel.name, uid))
+    if sum(channel.share for channel in project.channels) > 1 + 1e-9:
+        yield document.problem((*loc, "channels"), "shares are more than 100% together", "lower some")
+
+
+def _incident_contradictions(
+    document: Document, incident: _IncidentShape, projects: Mapping[str, _ProjectShape], loc: Loc
+) -> Iterator[Problem]:
+    project = projects.get(incident.project)
+    if project is None:
+        known = ", ".join(projects)
+        yield document.problem((*loc, "project"), f"unknown project {incident.project}", f"use one of: {known}")
+        return
+    has = {"Native": project.products.native, "WebRTC": project.products.webrtc}
+    for product in incident.products:
+        if has[product] is None:
+            what = f"project {incident.project} has no {product}"
+            yield document.problem((*loc, "products"), what, "drop it or add it to the project")
+    if incident.channel and incident.channel not in {channel.name for channel in project.channels}:
+        what = f"project {incident.project} has no channel {incident.channel}"
+        yield document.problem((*loc, "channel"), what, "name it under the project's channels")
+    if not incident.levels.levels():
+        yield document.problem((*loc, "levels"), "levels are empty", "add a metric such as `videoFreezeRate: 12%`")
+    if incident.duration <= 0:
+        yield document.problem((*loc, "duration"), "duration is zero", "write it like 5m")
+
+
+def _fault_contradictions(
+    document: Document, fault: _FaultShape, accounts: set[str], projects: set[str], epoch: float, loc: Loc
+) -> Iterator[Problem]:
+    for name, setting in _SETTINGS.items():
+        value = getattr(fault, name)
+        if value is not None and fault.kind not in setting.kinds:
+            yield document.problem((*loc, name), f"{fault.kind} has no {name}", "remove it", at_key=True)
+        elif value is None and fault.kind in setting.kinds and setting.default is None:
+            yield document.problem(loc, f"{fault.kind} needs {name}", f"add `{name}:`")
+        elif value is not None and not setting.low <= value <= setting.high:
+            what = f"{name} is outside {setting.low:g} to {setting.high:g}"
+            yield document.problem((*loc, name), what, "choose one inside")
+    if fault.kind == "slow" and fault.seconds is not None and fault.seconds < 0:
+        yield document.problem((*loc, "seconds"), "an answer cannot come before its request", "write a positive number")
+    if fault.text is not None and fault.kind != "message":
+        yield document.problem((*loc, "text"), f"{fault.kind} has no text", "remove it", at_key=True)
+    if fault.every is not None and fault.probability is not None:
+        yield document.problem((*loc, "probability"), "every and probability exclude each other", "keep one of them")
+    if fault.from_ and fault.until and fault.until.at(epoch) <= fault.from_.at(epoch):
+        yield document.problem((*loc, "until"), "until is not after from", "mend one of them")
+    if fault.kind in ("clock_skew", "foreign") and (fault.every is not None or fault.probability is not None):
+        what = f"{fault.kind} has no every and no probability"
+        yield document.problem(loc, what, "limit it with from and until")
+    limits = {f.name: getattr(fault.where, f.name) for f in fields(Where)}
+    if fault.kind == "clock_skew" and any(values for key, values in limits.items() if key != "host"):
+        yield document.problem((*loc, "where"), "clock_skew is limited by host only", "remove the rest")
+    if fault.kind == "foreign" and any(values for key, values in limits.items() if key != "account"):
+        yield document.problem((*loc, "where"), "foreign is limited by account only", "remove the rest")
+    known = {
+        "account": accounts,
+        "project": projects,
+        "endpoint": set(ENDPOINTS),
+        "metric": {*USAGE_METRICS, *QUALITY_METRICS},
+        "product": set(PRODUCTS),
+    }
+    for key, allowed in known.items():
+        for value in limits[key]:
+            if value not in allowed:
+                remedy = "use " + ", ".join(sorted(allowed))
+                yield document.problem((*loc, "where", key), f"unknown {key} {value}", remedy)
