@@ -1,0 +1,87 @@
+"""What a vendor's module offers to the rest of the program, as one frozen value of functions.
+
+A value instead of a base class to inherit from: the functions of `check`, `pools` and `queries` are pure and work on
+settings alone (`check` and `plan` run where no secret resolves and no vendor is near), and only `open` makes something
+that lives. A module object was considered too; a typed value lets mypy see a function that does not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass
+from typing import Annotated, Generic, NamedTuple, Protocol, TypeVar
+
+import httpx
+from pydantic import AfterValidator
+
+from watcher.budget.quota import Pool
+from watcher.clock import Clock
+from watcher.errors import clip
+from watcher.model import Query, Source
+from watcher.yamlfile import Loc, Strict
+
+_MAX_NAME = 63
+
+
+def _name(text: str) -> str:
+    fit = 0 < len(text) <= _MAX_NAME and text.isascii() and text[0].isalnum()
+    if not (fit and all(c.isalnum() or c in "_.-" for c in text)):
+        raise ValueError(f"{clip(text, 40)!r} is not a name; use letters, digits, _ . and -, at most {_MAX_NAME}")
+    return text
+
+
+Name = Annotated[str, AfterValidator(_name)]
+"""The user's word for an account or project: a label, and a part of ids, so it holds no slash."""
+
+
+class Account(Strict):
+    """What every account has. A provider's settings add the rest."""
+
+    name: Name
+    provider: str
+
+
+class Fault(NamedTuple):
+    """A problem inside an account's stanza: `loc` is relative to it, for `Document.problem`."""
+
+    loc: Loc
+    what: str
+    remedy: str
+
+
+S = TypeVar("S", bound=Account)
+_S_contra = TypeVar("_S_contra", bound=Account, contravariant=True)
+
+
+class Open(Protocol[_S_contra]):
+    """Makes the source of one account. Secrets are read here at the earliest."""
+
+    def __call__(
+        self,
+        settings: _S_contra,
+        needed: Set[str],
+        *,
+        clock: Clock,
+        offset: float = 0.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> Source:
+        """`offset`: seconds that vendor time was last known to lead the run clock. `transport` replaces the network."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider(Generic[S]):
+    """A vendor.
+
+    `needed` is everywhere the signals that rules and exports ask for. `signals` are those the vendor can give at all,
+    `missing` says in one sentence each why a well-known signal is not among them. `check` finds what pydantic cannot
+    see in one field; `pools` and `queries` are the account's quotas and requests, both empty where `check` refuses.
+    """
+
+    settings: type[S]
+    signals: frozenset[str]
+    missing: Mapping[str, str]
+    check: Callable[[S, Set[str]], tuple[Fault, ...]]
+    pools: Callable[[S], tuple[Pool, ...]]
+    queries: Callable[[S, Set[str]], tuple[Query, ...]]
+    open: Open[S]
