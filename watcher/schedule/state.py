@@ -1,0 +1,179 @@
+"""What the schedule knows, and the one question it answers: which query next, when, and why.
+
+A policy is a pure function of the states of an account's queries, of how its quotas stand, and of an instant, so that a
+cleverer one can take the place of the even one, and the backtest can run either in virtual time. All instants here are
+the run clock's; whoever builds a `QueryState` takes the vendor's offset off its event time.
+
+Quotas are seen through `UsageView` and `PoolView`, which the budget's types satisfy: neither package imports the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Protocol
+
+from watcher.model import Query
+
+
+class Why(StrEnum):
+    """Why a slot is what it is: a closed set, so that it can be a metric label."""
+
+    DUE = "due"  # its turn in the rotation
+    CATCH_UP = "catch_up"  # behind after a start or a pause
+    URGENT = "urgent"  # an undecided rule waits for it
+    RETRY = "retry"  # its last look failed
+    BLIND = "blind"  # nothing: the vendor refuses until then
+    SPENT = "spent"  # nothing: our own budget is spent until then
+    IDLE = "idle"  # nothing to look at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryState:
+    """Where one query stands.
+
+    `covered_until` is the event time up to which its windows were fetched, on the run clock; None where none ever was.
+    `last_look` is when it was last tried, `failures` how often in a row that failed, `not_before` what the vendor
+    wished (`Retry-After`), `urgent` that an undecided rule waits for it. `alone` counts, since its last success, the
+    failures that came right after another query's success: signs that the trouble is its own, not the account's.
+    """
+
+    query: Query
+    covered_until: float | None = None
+    last_look: float | None = None
+    failures: int = 0
+    alone: int = 0
+    not_before: float = 0.0
+    urgent: bool = False
+
+    @property
+    def seen(self) -> float | None:
+        """When it was last looked at with success; from what is covered, where that was before a restart."""
+        if self.last_look is not None and self.failures == 0:
+            return self.last_look
+        return None if self.covered_until is None else self.covered_until + self.query.delay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """The next look: `query_id` at `at`; or nothing (None) until `at`, when to ask again."""
+
+    query_id: str | None
+    at: float
+    reason: Why
+
+
+class QuotaView(Protocol):
+    """A quota as configured."""
+
+    @property
+    def window_seconds(self) -> int: ...
+
+    @property
+    def allowed(self) -> int: ...
+
+
+class PoolView(Protocol):
+    """A pool as configured: a request in it spends one of each of its quotas."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def quotas(self) -> Sequence[QuotaView]: ...
+
+
+class UsageView(QuotaView, Protocol):
+    """A quota of a pool as it stands now."""
+
+    @property
+    def pool(self) -> str: ...
+
+    @property
+    def left(self) -> float: ...
+
+    @property
+    def resets_at(self) -> float: ...
+
+    @property
+    def free_at(self) -> float: ...
+
+    @property
+    def blocked_until(self) -> float | None: ...
+
+
+class Policy(Protocol):
+    """Chooses the next look of one account."""
+
+    def next(self, states: Sequence[QueryState], usage: Sequence[UsageView], now: float) -> Slot:
+        """The next slot, never before `now`. To be asked again after every look, and when anything becomes urgent."""
+        ...
+
+
+# ── how states change ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def looked(states: Sequence[QueryState], query_id: str, *, at: float, covered_until: float) -> tuple[QueryState, ...]:
+    """After an answered look: the vendor answers, so what failed before may be tried at once.
+
+    Except where a query has failed alone more than once: its next success must be its own. (Once proves nothing, since
+    every outage begins with some query.)
+    """
+
+    def change(state: QueryState) -> QueryState:
+        if state.query.id == query_id:
+            return QueryState(query=state.query, covered_until=covered_until, last_look=at)
+        if state.failures and state.alone <= 1:
+            return replace(state, last_look=None, failures=0)
+        return state
+
+    return tuple(map(change, states))
+
+
+def failed(
+    states: Sequence[QueryState], query_id: str, *, at: float, retry_after: float | None = None
+) -> tuple[QueryState, ...]:
+    """After a look that failed; `retry_after` in seconds, where the vendor wished for a pause."""
+    latest = _latest(states)
+    alone = latest is not None and latest.failures == 0
+
+    def change(state: QueryState) -> QueryState:
+        if state.query.id != query_id:
+            return state
+        return replace(
+            state,
+            last_look=at,
+            failures=state.failures + 1,
+            alone=state.alone + alone,
+            not_before=at + (retry_after or 0.0),
+        )
+
+    return tuple(map(change, states))
+
+
+def wanted(states: Sequence[QueryState], query_ids: Collection[str]) -> tuple[QueryState, ...]:
+    """Exactly these queries are urgent now."""
+    return tuple(
+        s if s.urgent == (s.query.id in query_ids) else replace(s, urgent=s.query.id in query_ids) for s in states
+    )
+
+
+def failing(states: Sequence[QueryState]) -> bool:
+    """True where the account's latest look failed: until one succeeds, it is probed at its normal pace at most."""
+    latest = _latest(states)
+    return latest is not None and latest.failures > 0
+
+
+def extra_requests(states: Sequence[QueryState], query_id: str) -> int:
+    """How many requests beside its first a look may make (a second domain).
+
+    None while failing, so that an outage costs the account no more than its normal pace.
+    """
+    own = next((s.failures or s.alone for s in states if s.query.id == query_id), 0)
+    return 0 if own or failing(states) else 1
+
+
+def _latest(states: Sequence[QueryState]) -> QueryState | None:
+    """The query that was looked at last, as far as is known."""
+    return max((s for s in states if s.last_look is not None), key=lambda s: s.last_look or 0.0, default=None)
