@@ -1,10 +1,231 @@
-"""Commands and exit codes, nothing else."""
+"""Commands and exit codes, nothing else: 0 done, 1 a check failed, 2 bad usage or configuration.
+
+With `--json`, stdout is exactly one JSON document and all else goes to stderr (design, section 8).
+What a command needs is imported inside it, so that `--help` and `check` stay quick.
+"""
 
 from __future__ import annotations
 
+import json
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import anyio
 import click
 
+from watcher import __version__, log
+from watcher.errors import ConfigError, ListenError, Problem, StoreError, WatcherError
 
-@click.group()
+P = ParamSpec("P")
+R = TypeVar("R")
+
+FAILED, USAGE = 1, 2
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+def _exits(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn what can be expected to go wrong into one line on stderr and the right exit code."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except (WatcherError, ExceptionGroup) as raised:
+            error = _alone(raised)
+            if isinstance(error, ConfigError):
+                for problem in error.problems:
+                    click.echo(str(problem), err=True)
+                sys.exit(USAGE)
+            if not isinstance(error, WatcherError):
+                raise
+            click.echo(f"watcher: {error}", err=True)
+            sys.exit(USAGE if isinstance(error, ListenError | StoreError) else FAILED)
+
+    return run
+
+
+def _alone(error: Exception) -> Exception:
+    """What ended a task group, where that was one thing: anyio wraps whatever leaves one."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _config_option(command: Callable[P, R]) -> Callable[P, R]:
+    return click.option(
+        "--config",
+        "-c",
+        type=_FILE,
+        default=Path("config.yaml"),
+        show_default=True,
+        envvar="WATCHER_CONFIG",
+        help="The configuration file.",
+    )(command)
+
+
+def _json_option(command: Callable[P, R]) -> Callable[P, R]:
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(command)
+
+
+def _print_json(document: Any) -> None:
+    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.version_option(__version__)
 def main() -> None:
-    """Real-time call-quality alerting."""
+    """Real-time call-quality alerting for Agora, Vonage Video and Twilio Video.
+
+    Polls the vendors' quality APIs inside each plan's request budget, judges every window against rules in YAML, pages
+    on-call staff through Apprise and exports everything to Prometheus.
+
+    \b
+    New here?   watcher demo                      see it page, on the built-in emulator
+    Setting up? watcher check -c config.yaml      explains what is wrong with a configuration
+                watcher notify -c config.yaml T   sends a test message to target T
+    Running?    watcher run -c config.yaml
+    """
+
+
+@main.command()
+@_config_option
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+)
+@click.option("--virtual-clock", "virtual", metavar="EPOCH,RATE,STARTED", hidden=True, default=None)
+@_exits
+def run(config: Path, log_level: str, virtual: str | None) -> None:
+    """Run the daemon. SIGTERM drains and stops; SIGHUP reads config and rules again.
+
+    Logs are JSON on stderr. Exits 2 where the configuration is wrong, a secret is missing or another watcher holds the
+    same state.
+    """
+    from watcher.app.service import serve
+    from watcher.clock import WallClock, virtual_clock
+
+    log.configure(level=log_level)
+    clock = virtual_clock(virtual) if virtual else WallClock()
+    anyio.run(lambda: serve(config, clock=clock))
+
+
+@main.command()
+@_config_option
+@_json_option
+@_exits
+def check(config: Path, as_json: bool) -> None:
+    """Check configuration and rules: every problem as file:line:column, with what to do.
+
+    Opens no state, sends nothing and needs none of the secrets. Exits 2 where anything is wrong.
+    """
+    from watcher.config import load
+
+    problems: tuple[Problem, ...] = ()
+    try:
+        loaded = load(config)
+    except ConfigError as error:
+        problems = error.problems
+    if as_json:
+        warnings = () if problems else loaded.warnings
+        _print_json(
+            {
+                "ok": not problems,
+                "problems": [_problem(p) for p in problems],
+                "warnings": [_problem(p) for p in warnings],
+            }
+        )
+    elif problems:
+        raise ConfigError(problems)
+    else:
+        for warning in loaded.warnings:
+            click.echo(f"warning: {warning}", err=True)
+        for line in loaded.summary():
+            click.echo(line)
+    if problems:
+        sys.exit(USAGE)
+
+
+def _problem(problem: Problem) -> dict[str, Any]:
+    return {
+        "file": problem.file,
+        "line": problem.line,
+        "column": problem.column,
+        "what": problem.what,
+        "remedy": problem.remedy,
+    }
+
+
+@main.command()
+@_config_option
+@click.argument("target")
+@_exits
+def notify(config: Path, target: str) -> None:
+    """Send a test message to TARGET, as the configuration names it. Exits 1 where it was not accepted."""
+    from watcher.app.trial import send_trial
+    from watcher.clock import WallClock
+    from watcher.config import load
+
+    log.configure(level="error")
+    loaded = load(config)
+    anyio.run(lambda: send_trial(loaded, target, clock=WallClock()))
+    click.echo(f"{target} accepted a test message")
+
+
+@main.command()
+@click.option("--for", "wall", default="60s", show_default=True, metavar="DURATION", help="Wall time until it stops.")
+@click.option("--rate", type=click.FloatRange(1, 600), default=60, show_default=True, help="Virtual per real second.")
+@click.option("--report", type=_FILE, default=None, help="Also write the closing report, as JSON, to this file.")
+@_json_option
+@_exits
+def demo(wall: str, rate: float, report: Path | None, as_json: bool) -> None:
+    """Watch the main job: emulator and daemon together, an hour in a minute, with pages printed as they leave."""
+    from watcher.demo import run_demo
+    from watcher.yamlfile import duration
+
+    try:
+        seconds = duration(wall)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--for") from None
+    log.configure(level="error")
+    document = anyio.run(lambda: run_demo(seconds=seconds, rate=rate, say=lambda text: click.echo(text, err=as_json)))
+    if report is not None:
+        report.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    if as_json:
+        _print_json(document)
+
+
+@main.command()
+@click.argument("vendor", type=click.Choice(["agora"]))
+@click.option("--listen", default="127.0.0.1:8469", show_default=True, metavar="HOST:PORT")
+@click.option("--scenario", type=_FILE, required=True, help="What happens in this vendor's world (docs/emulator.md).")
+@click.option("--tls-cert", type=_FILE, default=None, help="PEM file: serve HTTPS.")
+@click.option("--tls-key", type=_FILE, default=None, help="PEM file, where the key is not in the certificate's.")
+@click.option("--virtual-clock", "virtual", metavar="EPOCH,RATE,STARTED", hidden=True, default=None)
+@_exits
+def emulate(
+    vendor: str, listen: str, scenario: Path, tls_cert: Path | None, tls_key: Path | None, virtual: str | None
+) -> None:
+    """Serve one vendor's API from a scenario: for tests, demos and game days."""
+    from watcher.clock import WallClock, virtual_clock
+    from watcher.emulator.serve import emulate as serve_vendor
+
+    log.configure(level="info")
+    host, port = _address(listen)
+    clock = virtual_clock(virtual) if virtual else WallClock()
+    anyio.run(
+        lambda: serve_vendor(
+            vendor=vendor, scenario=scenario, host=host, port=port, clock=clock, tls_cert=tls_cert, tls_key=tls_key
+        )
+    )
+
+
+def _address(listen: str) -> tuple[str, int]:
+    from watcher.config import address
+
+    try:
+        return address(listen)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--listen") from None

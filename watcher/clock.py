@@ -141,7 +141,7 @@ def cpu_seconds() -> float:
 
 
 def boot_id(clock: Clock) -> str:
-    """Names this boot of the machine, within which `monotonic` readings of different processes compare; empty if not."""
+    """Names this boot of the machine, within which `monotonic` readings of two processes compare; empty if not."""
     if not isinstance(clock, WallClock):
         return ""
     try:

@@ -76,8 +76,9 @@ class Document:
             near = difflib.get_close_matches(str(inner[-1]), _known(shape), n=1)
             remedy = f"did you mean `{near[0]}`?" if near else "remove it"
             return self.problem(loc, f"unknown key {key}", remedy, at_key=True)
-        if kind == "string_type":
-            return self.problem(loc, f"{key} is {_kind(error.get('input'))}, not text", "put it in quotes")
+        if kind in _WANTED:
+            wanted, remedy = _WANTED[kind]
+            return self.problem(loc, f"{key} is {_kind(error.get('input'))}, not {wanted}", remedy)
         if kind in ("literal_error", "enum"):
             return self.problem(loc, f"{key} has an unknown value", f"use {context.get('expected')}")
         if kind == "value_error":
@@ -93,6 +94,17 @@ class Document:
             if base + kept + (step,) in self.values:
                 kept += (step,)
         return kept
+
+
+_WANTED = {  # pydantic's word for a wrong type -> what was wanted, and what to do
+    "string_type": ("text", "put it in quotes"),
+    "tuple_type": ("a list", "write it like [one, other]"),
+    "dict_type": ("a mapping", "write keys below it"),
+    "mapping_type": ("a mapping", "write keys below it"),
+    "model_type": ("a mapping", "write keys below it"),
+    "int_type": ("a whole number", "write it without quotes"),
+    "bool_type": ("true or false", "write one of the two"),
+}
 
 
 def _follows(error: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> bool:

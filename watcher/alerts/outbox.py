@@ -35,9 +35,9 @@ from functools import partial
 from typing import TypeVar
 
 import anyio
-import structlog
 from anyio.abc import TaskGroup
 
+from watcher import log
 from watcher.alerts import message, pipeline
 from watcher.alerts.backlog import Backlog
 from watcher.alerts.route import Group, Timing
@@ -109,7 +109,7 @@ class Outbox:
         self._clock = clock
         self._timing = timing
         self._delivery = delivery
-        self._log = structlog.get_logger(component="outbox", target=target)
+        self._log = log.get("outbox").bind(target=target)
         self._backlog = Backlog()
         self._flights: dict[str, _Flight] = {}
         self._spoke_at: dict[Group, float] = {}

@@ -5,73 +5,7 @@ from the `epoch` that the caller passes (usually when the emulator starts), or f
 Signals go by the vendor's metric names (dossier, section 4), because this side of the wire knows no other.
 Everything wrong with a file is told at once, with its place.
 
-The format, with every setting (only `accounts` is required; `tests/emulator/example.yaml` is a whole one):
-
-    seed: 7                        # same seed, same bytes; default 1
-    epoch: 2026-01-01T00:00:00Z    # what +4m counts from; default: when the emulator starts
-    jitter: 5%                     # how far a slot may be off its mean; 0% gives exact values
-
-    accounts:
-      - name: acme
-        customer_id: id            # HTTP Basic user
-        customer_secret: secret    # HTTP Basic password; also !env NAME, !file PATH
-        plan: premium              # starter, standard, premium, enterprise: fills `limits`
-        limits:                    # the realtime family; each overrides the plan's (dossier, section 6)
-          {realtime: true, per_second: 5, per_minute: 3, per_day: 480, look_back: 40m, span: 40m, delay: 40s}
-        quota:
-          scope: family            # account, family, endpoint or app_id: what shares one set of counters
-          strict: true             # the vendor's table read literally: the count must stay below the limit
-          refuse_with: body        # body (HTTP 200, code 300) or gateway (HTTP 429)
-        answers:
-          message_prefix: false    # "Service package limit check error, " before each limit message
-          span_refusal: duration   # or length: which of the vendor's two messages for a span too long
-          empty_usage: absent      # a slot without users: absent, zero or null
-          empty_quality: absent
-        projects:
-          - name: classroom
-            app_id: 0123
-            products:              # at least one; users at the day's peak
-              Native: {peak_users: 1200}
-              WebRTC: {peak_users: 300}
-            day:                   # UTC; the peak times `week` is the day's top
-              {trough: 20%, peak_hour: 15, week: [1, 1, 1, 1, 1, 0.6, 0.5]}   # Monday first
-            users_per_channel: 8   # of the channels without a name
-            channels:
-              - name: lecture      # share of the project's users, at most 100 % together
-                share: 20%
-                uids: {Native: [2303692334, 7]}     # the first users to come, the last to go
-            healthy: {videoFreezeRate: 0.9%}        # mean level of each rate outside incidents
-
-    incidents:                     # the later of two on the same slot wins
-      - project: classroom
-        products: [Native]         # default: all of the project
-        channel: lecture           # default: the whole project
-        start: +4m                 # a slot belongs to it if the slot's start does
-        duration: 5m
-        levels: {videoFreezeRate: 12%, userCount: 300}
-
-    faults:
-      - kind: slow
-        seconds: 5
-        from: +10m                 # default: always
-        until: +12m
-        every: 3                   # or probability: 10%
-        where: {account: [..], project: [..], endpoint: [quality], host: [..], metric: [..], product: [..]}
-
-Endpoints are `usage`, `quality`, `usage_top20`, `quality_top20`. A host is matched against the `Host` header, with or
-without its port. Kinds of faults and their settings:
-
-    slow (seconds)       the answer comes later           timeout        the answer never comes
-    reset                the connection is reset          cut_off        closed in the middle of the body
-    truncated            half of the JSON                 html           HTTP 200 with a page of HTML
-    huge (bytes)         the body goes on, 200 MB         http_401, http_404, http_429, http_500, http_502
-    clock_skew (seconds) the server's clock is ahead (or behind: negative); limited by time and host only
-    foreign (per_minute) others spend an account's quota  qps, qpm, qpd  refused for that quota
-    no_auth              the plan lacks the API           code_500       HTTP 200, code 500, "Unknown Error"
-    data_null, data_empty                                 holes (share)  slots that are never offered
-    null_values, zero_values (share of slots)             shuffled       rows in no order
-    late_slots (slots)   the newest slots are provisional revised (after, factor)  rows younger than that differ
-    message (text)       another `message`; without text null            code_zero  code 0 for success
+The format, with every setting, is in docs/emulator.md.
 """
 
 from __future__ import annotations

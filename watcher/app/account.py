@@ -1,0 +1,236 @@
+"""The way of a point, from slot to record, for one account: read `AccountLoop.step` from top to bottom.
+
+    slot -> grant -> look -> points -> evaluate -> transitions (-> obligations -> outbox: `recorder` and `alerts`)
+
+One task per account runs this and nothing else does, so accounts share no fate but the store (design, invariant 9), and
+looks of one account follow each other. Everything that decides is elsewhere and pure: the policy says which query when,
+the ledger whether a request may leave, the engine what the points mean. Here is only the order of things, and what a
+failure costs: a look that fails is reported to the policy, never repeated on the spot.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+
+from watcher import log
+from watcher.app.recorder import Recorder
+from watcher.app.sight import Sight
+from watcher.budget.ledger import Ledger
+from watcher.budget.purse import LookPurse
+from watcher.budget.quota import Refusal
+from watcher.clock import MINUTE, Clock, real_deadline, real_monotonic
+from watcher.errors import ProviderError, Reason, StoreError
+from watcher.model import Answer, Commit, Gap, Query, Source
+from watcher.rules.engine import Engine, Verdicts
+from watcher.schedule.state import Policy, QueryState, Slot, extra_requests, failed, looked, wanted
+
+LONGEST_LOOK = 30.0  # real seconds, pages and second domains included
+STORE_RETRY = 10.0  # run seconds until a ledger that could not write is asked again
+LONGEST_NAP = float(MINUTE)  # run seconds between two looks at the schedule, whatever it said
+
+OK = "ok"
+
+
+@dataclass(slots=True)
+class LookStats:
+    """What an account's looks came to, for metrics and the report. Counters count since start."""
+
+    outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)  # (signal, outcome)
+    reasons: Counter[str] = field(default_factory=Counter)  # why the schedule asked
+    oddities: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    lost_windows: int = 0
+    budget_refusals: int = 0
+
+
+class AccountLoop:
+    """Looks, judges and records, for one account, until told to stop."""
+
+    def __init__(
+        self,
+        *,
+        account: str,
+        source: Source,
+        ledger: Ledger,
+        policy: Policy,
+        engine: Engine,
+        recorder: Recorder,
+        clock: Clock,
+        sight: Sight,
+        covered: Mapping[str, int],
+    ) -> None:
+        self.engine = engine
+        self.ledger = ledger
+        self.sight = sight
+        self.stats = LookStats()
+        self.covered = dict(covered)
+        self.states: tuple[QueryState, ...] = ()
+        self.slot: Slot | None = None
+        self._source = source
+        self._queries = {query.id: query for query in source.queries}
+        self._policy = policy
+        self._recorder = recorder
+        self._clock = clock
+        self._log = log.get("account").bind(account=account)
+        self._stopping = False
+        self._bell = anyio.Event()
+
+    async def run(self) -> None:
+        """Go on until `stop`; a look under way is finished."""
+        await self.open()
+        while not self._stopping:
+            self._bell = anyio.Event()
+            await self._sleep_until(await self.step())
+
+    async def open(self) -> None:
+        """Once, before the first `step`: learn what was spent, and where each query stands."""
+        await self._open_ledger()
+        self.states = tuple(
+            QueryState(query=q, covered_until=self._on_run_clock(self.covered.get(q.id))) for q in self._source.queries
+        )
+
+    def stop(self) -> None:
+        """Begin no further look."""
+        self._stopping = True
+        self._bell.set()
+
+    async def step(self) -> float:
+        """Make the look whose time has come, if there is one; the instant to come back at."""
+        now = self._clock.now()
+        await self._record_verdicts(self.engine.tick(now))
+        self.states = wanted(self.states, self._undecided())
+        usage = self.ledger.usage(now)
+        self.sight.budget(usage, now)
+        self.slot = self._policy.next(self.states, usage, now)
+        if self.slot.query_id is None or self.slot.at > now:
+            return self._wake_at(self.slot.at, now)
+        return await self._look(self._queries[self.slot.query_id], self.slot)
+
+    # ── one look ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _look(self, query: Query, slot: Slot) -> float:
+        now = self._clock.now()
+        try:
+            spend = await self.ledger.spend(query.pools)
+        except StoreError as error:
+            self._recorder.fails(error)
+            return now + STORE_RETRY
+        self._recorder.works()
+        if isinstance(spend, Refusal):
+            self.stats.budget_refusals += 1
+            return self._wake_at(spend.at, now)
+        self.stats.reasons[str(slot.reason)] += 1
+        extra = extra_requests(self.states, query.id)
+        purse = LookPurse(ledger=self.ledger, pools=query.pools, first=spend, extra=extra)
+        started = real_monotonic()
+        try:
+            answer = await self._ask(query, self.covered.get(query.id), purse)
+        except ProviderError as error:
+            await self._failed(query, error)
+        except StoreError as error:
+            self._recorder.fails(error)
+            return now + STORE_RETRY
+        else:
+            await self._received(query, answer)
+        finally:
+            self.stats.seconds += real_monotonic() - started
+        return self._clock.now()
+
+    async def _ask(self, query: Query, covered: int | None, purse: LookPurse) -> Answer:
+        with real_deadline(LONGEST_LOOK):
+            return await self._source.look(query, covered, purse)
+        raise ProviderError(Reason.TIMEOUT, f"no answer within {LONGEST_LOOK:.0f} s")
+
+    async def _received(self, query: Query, answer: Answer) -> None:
+        now = self._clock.now()
+        self._note_outcome(query, OK)
+        self.stats.oddities.update(answer.oddities)
+        covered = self.covered[query.id] = max(answer.asked.end, self.covered.get(query.id, 0))
+        self.states = looked(self.states, query.id, at=now, covered_until=covered - self.ledger.offset)
+        gaps = self._gaps(query, answer, now)
+        verdicts = self.engine.receive(answer, now)
+        await self._recorder.record(
+            Commit(
+                points=answer.points,
+                covered={query.id: covered},
+                gaps=gaps,
+                alerts=verdicts.alerts,
+                forgotten=verdicts.forgotten,
+                transitions=verdicts.transitions,
+            )
+        )
+        self.sight.answered(query.id, now)
+
+    def _gaps(self, query: Query, answer: Answer, now: float) -> Sequence[Gap]:
+        if answer.lost is None or answer.lost.end <= answer.lost.start:
+            return ()
+        windows = (answer.lost.end - answer.lost.start) // query.width
+        self.stats.lost_windows += windows
+        self._log.warning("windows_lost", query=query.id, windows=windows)
+        return (Gap(query.id, answer.lost, now, str(self.sight.reason() or "not looked at in time")),)
+
+    async def _record_verdicts(self, verdicts: Verdicts) -> None:
+        if verdicts.transitions or verdicts.alerts or verdicts.forgotten:
+            await self._recorder.record(
+                Commit(alerts=verdicts.alerts, forgotten=verdicts.forgotten, transitions=verdicts.transitions)
+            )
+
+    # ── when it goes wrong ───────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _failed(self, query: Query, error: ProviderError) -> None:
+        now = self._clock.now()
+        self._note_outcome(query, str(error.reason))
+        self.states = failed(self.states, query.id, at=now, retry_after=error.retry_after)
+        if error.reason in (Reason.DAY_QUOTA, Reason.RATE):
+            until = now + error.retry_after if error.retry_after is not None else None
+            for pool in query.pools:
+                try:
+                    await self.ledger.exhausted(pool, until, error.reason)
+                except StoreError as failure:
+                    self._recorder.fails(failure)
+        self.sight.failed(query.id, error, now)
+
+    def _note_outcome(self, query: Query, outcome: str) -> None:
+        for signal in dict.fromkeys(series.signal for series in query.series):
+            self.stats.outcomes[signal, outcome] += 1
+
+    # ── waiting ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _open_ledger(self) -> None:
+        """What was spent today must be known before anything is; a store that fails is asked until it answers."""
+        while not self._stopping:
+            try:
+                await self.ledger.open()
+            except StoreError as error:
+                self._recorder.fails(error)
+                await self._sleep_until(self._clock.now() + STORE_RETRY)
+            else:
+                return
+
+    def _undecided(self) -> set[str]:
+        """The queries whose answer an undecided verdict waits for."""
+        series = self.engine.wanted()
+        return {q.id for q in self._queries.values() if not series.isdisjoint(q.series)} if series else set()
+
+    def _on_run_clock(self, covered: int | None) -> float | None:
+        """An event time (vendor time) on the run clock, which the schedule lives by."""
+        return None if covered is None else covered - self.ledger.offset
+
+    def _wake_at(self, at: float, now: float) -> float:
+        due = self.engine.due()
+        return min(max(at, now), now + LONGEST_NAP, *(() if due is None else (max(due, now),)))
+
+    async def _sleep_until(self, at: float) -> None:
+        """Until the bell rings, or the run clock reaches `at`."""
+        async with anyio.create_task_group() as both:
+            both.start_soon(self._ring_at, at)
+            await self._bell.wait()
+            both.cancel_scope.cancel()
+
+    async def _ring_at(self, at: float) -> None:
+        await self._clock.sleep_until(at)
+        self._bell.set()

@@ -1,0 +1,140 @@
+"""From transitions to obligations to one transaction: the only place where the daemon writes what it has judged.
+
+Transition and obligations are recorded together or not at all (design, invariant 5). Where the store fails, a step is
+kept in memory (bounded) and goes with the next one that works, and its obligations are offered to the outboxes, which
+send them marked as not durable. Judging does not run away meanwhile: without a ledger no request leaves, so at most one
+step per account and the daemon's own alerts gather here.
+
+Accounts call this concurrently; steps are recorded one at a time and in order: `told` carries from one to the next.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+import anyio
+
+from watcher import log
+from watcher.alerts.blind import StoreSight
+from watcher.alerts.outbox import Outbox
+from watcher.alerts.route import Routing, Told, oblige
+from watcher.clock import Clock
+from watcher.errors import StoreError, clip
+from watcher.model import Commit, Obligation, SavedAlert, State, Store
+from watcher.workers import Workers
+
+MAX_KEPT = 10_000  # transitions in memory while the store fails
+
+
+class Recorder:
+    """Records steps; `told` is what targets were told before this start (`route.told_before`)."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        workers: Workers,
+        clock: Clock,
+        routing: Routing,
+        told: Told,
+        outboxes: Mapping[str, Outbox],
+    ) -> None:
+        self._store = store
+        self._workers = workers
+        self._clock = clock
+        self._routing = routing
+        self._told = told
+        self._outboxes = outboxes
+        self._turn = anyio.Lock()
+        self._kept: list[Commit] = []
+        self._log = log.get("recorder")
+        self.sight = StoreSight()
+        self.failures = 0
+        self.overflowed = 0
+        self.unrouted = 0
+        self.entered: Counter[State] = Counter()
+
+    async def record(self, step: Commit) -> bool:
+        """Record a step with the obligations of its transitions; False where only memory holds it now."""
+        async with self._turn:
+            now = self._clock.now()
+            obliged = oblige(step.transitions, self._routing, self._told, now=now)
+            self._told = obliged.told
+            self.entered.update(t.state for t in step.transitions)
+            self._count_unrouted(obliged.unrouted, step)
+            whole = merge([*self._kept, replace(step, obligations=obliged.obligations)])
+            try:
+                await self._workers.run(partial(self._store.commit, whole))
+            except StoreError as error:
+                self._keep(whole)
+                self._fails(error, now)
+                self._offer(obliged.obligations)
+                return False
+            self._kept.clear()
+            self.works()
+            for target in {o.target for o in whole.obligations if not o.dropped}:
+                if (outbox := self._outboxes.get(target)) is not None:
+                    outbox.wake()
+            return True
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something is in memory that should be recorded."""
+        return bool(self._kept)
+
+    def fails(self, error: StoreError) -> None:
+        """Somebody else (the ledger) met the failing store."""
+        self._fails(error, self._clock.now())
+
+    def works(self) -> None:
+        """The store was written."""
+        if self.sight.failing_since is not None:
+            self._log.info("state_writable_again")
+            self.sight = StoreSight()
+
+    def _fails(self, error: StoreError, now: float) -> None:
+        self.failures += 1
+        if self.sight.failing_since is None:
+            self._log.error("state_not_writable", detail=clip(str(error)))
+            self.sight = StoreSight(failing_since=now, detail=clip(str(error)))
+
+    def _keep(self, whole: Commit) -> None:
+        if (excess := len(whole.transitions) - MAX_KEPT) > 0:
+            self.overflowed += excess
+            lost = {(t.alert_id, t.seq) for t in whole.transitions[:excess]}
+            obligations = [o for o in whole.obligations if (o.transition.alert_id, o.transition.seq) not in lost]
+            whole = replace(whole, transitions=whole.transitions[excess:], obligations=obligations)
+        self._kept = [whole]
+
+    def _offer(self, obligations: Sequence[Obligation]) -> None:
+        for obligation in obligations:
+            if not obligation.dropped and (outbox := self._outboxes.get(obligation.target)) is not None:
+                outbox.offer([obligation])
+
+    def _count_unrouted(self, unrouted: int, step: Commit) -> None:
+        if unrouted:
+            self.unrouted += unrouted
+            rules = sorted({t.rule for t in step.transitions if t.state is State.FIRING})
+            self._log.warning("alert_without_route", rules=rules[:10])
+
+
+def merge(steps: Sequence[Commit]) -> Commit:
+    """Several steps as one, in order: where two say something of the same thing, the later one counts."""
+    if len(steps) == 1:
+        return steps[0]
+    last: dict[str, SavedAlert | None] = {}  # None: forgotten
+    for step in steps:
+        last |= dict.fromkeys(step.forgotten)
+        last |= {alert.alert_id: alert for alert in step.alerts}
+    return Commit(
+        points=[p for s in steps for p in s.points],
+        covered={k: v for s in steps for k, v in s.covered.items()},
+        gaps=[g for s in steps for g in s.gaps],
+        alerts=[alert for alert in last.values() if alert is not None],
+        forgotten=[alert_id for alert_id, alert in last.items() if alert is None],
+        transitions=[t for s in steps for t in s.transitions],
+        obligations=[o for s in steps for o in s.obligations],
+    )

@@ -1,0 +1,145 @@
+"""What happened, as the one document that `demo` and `backtest` print (design, section 8).
+
+Built from what was recorded, not from what was remembered: the transitions' log, the notifications and the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from watcher.app.account import AccountLoop
+from watcher.budget.usage import Usage
+from watcher.clock import rfc3339
+from watcher.model import Delivery, Labels, Notification, Obligation, State, StoreReader, Transition
+from watcher.rules.engine import Engine
+
+_USUAL_WIDTH = 20  # seconds, for gaps of queries that are no longer configured
+
+
+@dataclass(slots=True)
+class Episode:
+    """One firing of one alert: from the event time its condition held long enough to the event time it was over."""
+
+    alert_id: str
+    rule: str
+    labels: Labels
+    starts_at: int
+    fired_at: int
+    entries: list[str] = field(default_factory=list)  # obligation prefixes: `<alert>-<seq>`
+    known_at: float = 0.0
+    ended_at: int | None = None
+    notified_at: float | None = None
+    delivered_to: list[str] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "rule": self.rule,
+            "labels": dict(self.labels),
+            "starts_at": rfc3339(self.starts_at),
+            "fired_at": rfc3339(self.fired_at),
+            "notified_at": rfc3339(self.notified_at),
+            "ended_at": rfc3339(self.ended_at),
+            "delivered_to": self.delivered_to,
+        }
+
+
+Report = dict[str, Any]
+
+
+def report(store: StoreReader, loops: Sequence[AccountLoop], *, now: float) -> Report:
+    """The report of design section 8, from the state and the ledgers. Blocking."""
+    owed = {o.id: o for o in store.obligations()}
+    found = episodes(store.transitions(), store.notifications(0.0), owed)
+    received = sum(len(points) for series in store.series() if (points := store.points(series, 0)) is not None)
+    unjudged = sum(dropped(loop.engine) for loop in loops)
+    lost = sum((gap.span.end - gap.span.start) // _width(loops, gap.query) for gap in store.gaps(0.0))
+    return {
+        "alerts": [episode.as_json() for episode in found],
+        "requests": [quota_row(usage) for loop in loops for usage in loop.ledger.usage(now)],
+        "points": {"received": received, "judged": received - unjudged, "lost": lost},
+    }
+
+
+def dropped(engine: Engine) -> int:
+    """Windows that were received and left out."""
+    losses = engine.stats.losses
+    return losses.stale + losses.outside + losses.unaligned + losses.not_finite + losses.overgrown
+
+
+def _width(loops: Sequence[AccountLoop], query: str) -> int:
+    widths = (state.query.width for loop in loops for state in loop.states if state.query.id == query)
+    return next(widths, _USUAL_WIDTH)
+
+
+def quota_row(usage: Usage) -> Report:
+    """One quota window of one pool, as the report shows it."""
+    return {
+        "account": usage.account,
+        "family": usage.family,
+        "pool": usage.pool,
+        "window": usage.window,
+        "spent": usage.worst,
+        "limit": usage.limit,
+        "total": usage.total,
+        "refused_by_vendor": usage.refused_by_vendor,
+    }
+
+
+def episodes(log: Iterable[Transition], told: Sequence[Notification], owed: Mapping[str, Obligation]) -> list[Episode]:
+    """Every firing episode of a log that still stands after its corrections, in order of `fired_at`.
+
+    `owed` maps obligation ids to obligations, so that a notification can be traced to the episode it named.
+    """
+    by_alert: dict[str, list[Transition]] = {}
+    for entry in log:
+        by_alert.setdefault(entry.alert_id, []).append(entry)
+    found = [episode for entries in by_alert.values() for episode in _of_one_alert(entries)]
+    _attach(found, told, owed)
+    return sorted(found, key=lambda e: (e.fired_at, e.rule, sorted(e.labels.items())))
+
+
+def _of_one_alert(log: Sequence[Transition]) -> list[Episode]:
+    standing: list[Transition] = []
+    for entry in log:
+        if entry.retracts is not None:
+            standing = [e for e in standing if e.at < entry.retracts]
+        standing.append(entry)
+    found: list[Episode] = []
+    for entry in standing:
+        if entry.state is State.FIRING and (not found or found[-1].ended_at is not None):
+            found.append(
+                Episode(
+                    alert_id=entry.alert_id,
+                    rule=entry.rule,
+                    labels=entry.labels,
+                    starts_at=entry.starts_at,
+                    fired_at=entry.at,
+                    known_at=entry.known_at,
+                )
+            )
+        elif entry.state is not State.FIRING and found and found[-1].ended_at is None:
+            found[-1].ended_at = entry.at
+        if found:
+            found[-1].entries.append(f"{entry.alert_id}-{entry.seq}-")
+    return found
+
+
+def _attach(found: Sequence[Episode], told: Sequence[Notification], owed: Mapping[str, Obligation]) -> None:
+    by_entry = {entry: episode for episode in found for entry in episode.entries}
+    for notification in sorted(told, key=lambda n: n.sent_at or n.created_at):
+        if notification.delivery is not Delivery.SENT:
+            continue
+        for duty in notification.obligations:
+            obligation = owed.get(duty)
+            if obligation is None:
+                continue
+            transition = obligation.transition
+            episode = by_entry.get(f"{transition.alert_id}-{transition.seq}-")
+            if episode is None:
+                continue
+            if episode.notified_at is None:
+                episode.notified_at = notification.sent_at
+            if notification.target not in episode.delivered_to:
+                episode.delivered_to.append(notification.target)

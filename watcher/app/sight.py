@@ -1,0 +1,135 @@
+"""Whether an account can be seen, from what its looks and its budget say (design, invariants 4 and 11).
+
+An account is seen when all of its queries are: one App ID whose credentials were withdrawn must not hide behind eight
+others that answer. It is one alert all the same, since operators shall hear once: the detail says how many queries it
+is about. A budget that is gone until midnight, ours or by the vendor's word, is blindness too, though no look fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from watcher import log
+from watcher.alerts.blind import BLIND_LOOKS, AccountSight
+from watcher.budget.usage import Usage
+from watcher.clock import DAY
+from watcher.errors import ProviderError, Reason
+
+_NOTHING_HELPS = frozenset({Reason.AUTH, Reason.PLAN, Reason.DAY_QUOTA, Reason.BUDGET})
+"""What does not get better by itself before somebody acts or the day ends: logged as an error."""
+
+_LAST_MINUTES = 600.0
+"""Seconds before the reset in which an empty budget is the plan come true: an even day ends with its last request."""
+
+_EDGE = 60.0
+"""Seconds before the vendor lets us in again in which that is not news: each answer moves the instant a little."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    since: float
+    looks: int
+    reason: Reason
+    detail: str
+
+
+class Sight:
+    """Kept by one account's loop; logs once when sight is lost, changes its cause, or returns."""
+
+    def __init__(self, *, account: str, provider: str, queries: int) -> None:
+        self._account = account
+        self._provider = provider
+        self._queries = queries
+        self._failing: dict[str, _Failure] = {}
+        self._in_a_row = 0
+        self._shut: _Failure | None = None
+        self._crash: _Failure | None = None
+        self._log = log.get("sight").bind(account=account)
+        self._logged: Reason | None = None
+
+    def failed(self, query: str, error: ProviderError, now: float) -> None:
+        """A look at `query` failed."""
+        known = self._failing.get(query)
+        self._failing[query] = _Failure(
+            since=known.since if known else now,
+            looks=known.looks + 1 if known else 1,
+            reason=error.reason,
+            detail=error.detail,
+        )
+        self._in_a_row += 1
+        self._note(now)
+
+    def answered(self, query: str, now: float) -> None:
+        """A look at `query` was answered; an empty answer counts."""
+        self._failing.pop(query, None)
+        self._crash = None
+        self._in_a_row = 0
+        self._note(now)
+
+    def crashed(self, now: float) -> None:
+        """The account's task crashed: until a look is answered again, nobody looks."""
+        known = self._crash
+        looks = known.looks + 1 if known else 1
+        since = known.since if known else now
+        self._crash = _Failure(since=since, looks=looks, reason=Reason.OTHER, detail=f"its task crashed, {looks} times")
+        self._note(now)
+
+    def budget(self, usage: Sequence[Usage], now: float) -> None:
+        """How the quotas stand: a pool that is shut for the day cannot be seen through."""
+        shut = next((reason for u in usage if (reason := _shut_by(u, now)) is not None), None)
+        if shut is None:
+            self._shut = None
+        elif self._shut is None or self._shut.reason is not shut:
+            since = self._shut.since if self._shut else now
+            self._shut = _Failure(since=since, looks=BLIND_LOOKS, reason=shut, detail="until 00:00 UTC")
+        self._note(now)
+
+    def view(self) -> AccountSight:
+        """As the operators' alert wants it."""
+        causes = self._causes()
+        if not causes:
+            return AccountSight(account=self._account, provider=self._provider)
+        latest = causes[-1]
+        count = len(self._failing)
+        whole = latest in (self._crash, self._shut) or count == self._queries
+        part = "" if whole else f"{count} of {self._queries} queries"
+        return AccountSight(
+            account=self._account,
+            provider=self._provider,
+            blind_since=min(cause.since for cause in causes),
+            failed_looks=max(self._in_a_row, *(cause.looks for cause in causes)),
+            reason=str(latest.reason),
+            detail=", ".join(filter(None, (part, latest.detail))),
+        )
+
+    def reason(self) -> Reason | None:
+        """Why the account cannot be seen; None while it can."""
+        causes = self._causes()
+        return causes[-1].reason if causes else None
+
+    def _causes(self) -> list[_Failure]:
+        """The causes, the most telling last: what takes the whole account, else the newest failure."""
+        failing = sorted(self._failing.values(), key=lambda failure: failure.since)
+        return [*failing, *filter(None, (self._crash, self._shut))]
+
+    def _note(self, now: float) -> None:
+        reason = self.reason()
+        if reason is self._logged:
+            return
+        if reason is None:
+            self._log.info("account_seen_again")
+        else:
+            detail = self._causes()[-1].detail
+            level = self._log.error if reason in _NOTHING_HELPS else self._log.warning
+            level("account_not_seen", reason=str(reason), detail=detail)
+        self._logged = reason
+
+
+def _shut_by(usage: Usage, now: float) -> Reason | None:
+    """Why a pool is shut for the rest of its day, if it is."""
+    if usage.window_seconds != DAY:
+        return None
+    if usage.reason is Reason.DAY_QUOTA and (usage.blocked_until or now) - now > _EDGE:
+        return Reason.DAY_QUOTA
+    return Reason.BUDGET if usage.left < 1 and usage.resets_at - now > _LAST_MINUTES else None

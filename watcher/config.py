@@ -1,0 +1,333 @@
+"""The configuration: composes each package's settings, checks them against each other, and freezes the result.
+
+Settings live with their owner (a vendor's numbers with the vendor, routes with alerts); here is only what needs more
+than one of them: which rule an account can feed, which queries the rules need, whether the plan's budget can serve them
+without losing windows, and how soon each rule can page. Everything wrong with a configuration and its packs comes at
+once (design, invariant 10). Nothing here reads a secret, so that `check` runs anywhere, but for
+`secrets_missing`, which does it once, at start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator
+
+from watcher.alerts.route import OWN_RULES
+from watcher.alerts.settings import AlertsSettings
+from watcher.alerts.settings import check as check_alerts
+from watcher.alerts.settings import warnings as alerts_warnings
+from watcher.budget.quota import Pool
+from watcher.clock import DAY
+from watcher.errors import ConfigError, Problem
+from watcher.model import USERS, Query
+from watcher.providers.provider import Account, Provider
+from watcher.providers.registry import PROVIDERS
+from watcher.rules.pack import load_packs
+from watcher.rules.rule import Rule, feeds, needed_signals, unfed
+from watcher.rules.settings import Judging
+from watcher.schedule.feasibility import overspent, worst_detection
+from watcher.secret import Secret, SecretMissing
+from watcher.store import state_path
+from watcher.yamlfile import Document, Duration, Loc, Strict
+from watcher.yamlfile import load as load_yaml
+
+T = TypeVar("T")
+
+MAX_ACCOUNTS = 100
+
+
+def address(text: str) -> tuple[str, int]:
+    """`127.0.0.1:9469`, `[::1]:9469`, `:9469` (every address) as host and port. Raises `ValueError`."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise ValueError(f"{text!r} is not an address; write it like 127.0.0.1:9469")
+    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - only where the user leaves the host out
+
+
+def _listen(text: str) -> str:
+    address(text)
+    return text
+
+
+def _some(accounts: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, Any], ...]:
+    if not 0 < len(accounts) <= MAX_ACCOUNTS:
+        raise ValueError(f"lists {len(accounts)}; list 1 to {MAX_ACCOUNTS} of them")
+    return accounts
+
+
+def _state_url(text: str) -> str:
+    state_path(text)
+    return text
+
+
+class Http(Strict):
+    """Where the daemon's own pages are served."""
+
+    listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9469"
+
+
+class _Top(AlertsSettings):
+    """The whole file, but for what is inside an account: that is its vendor's."""
+
+    accounts: Annotated[tuple[Mapping[str, Any], ...], AfterValidator(_some)]
+    rules: tuple[str, ...]
+    state: Annotated[str, AfterValidator(_state_url)]
+    history: Duration = 30 * DAY
+    judging: Judging = Judging()
+    http: Http = Http()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountConfig:
+    """One account with what it needs to be looked at: every signal some rule asks for."""
+
+    settings: Account
+    provider: Provider[Any]
+    needed: frozenset[str]
+    pools: tuple[Pool, ...]
+    queries: tuple[Query, ...]
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What the rest of the program gets. `warnings` are allowed and probably not meant."""
+
+    path: str
+    accounts: tuple[AccountConfig, ...]
+    rules: tuple[Rule, ...]
+    alerts: AlertsSettings
+    judging: Judging
+    state: str
+    history: int
+    http: Http
+    warnings: tuple[Problem, ...] = ()
+    document: Document = field(repr=False)
+
+    def summary(self) -> Iterator[str]:
+        """What it comes to, for a person who just ran `check`."""
+        yield f"{self.path}: {len(self.accounts)} accounts, {len(self.rules)} rules, {len(self.alerts.targets)} targets"
+        for account in self.accounts:
+            yield f"  {account.name} ({account.settings.provider}): {len(account.queries)} queries"
+            for pool in account.pools:
+                quotas = ", ".join(f"{q.allowed} a {q.window}" for q in pool.quotas)
+                yield f"    {pool.id}: spends at most {quotas}"
+            for rule in self.rules:
+                waits = [w for q, w in worst_detection(account.queries, account.pools).items() if _judges(rule, q)]
+                if waits:
+                    yield f"    {rule.name}: pages at most {_minutes(max(waits))} after its condition holds"
+
+
+def load(path: Path | str) -> Config:
+    """Read a configuration and the packs it names. Raises `ConfigError` with every problem of all of them."""
+    return build(load_yaml(path), Path(path).parent)
+
+
+def build(document: Document, folder: Path) -> Config:
+    """The configuration in a document; relative paths start at `folder`. Raises `ConfigError`."""
+    reader = _Reader(document)
+    top = reader.attempt(lambda: document.parse(_Top))
+    stanzas = list(_stanzas(document))
+    parsed = [(i, p, s) for i in stanzas if (p := reader.provider(i)) and (s := reader.account(i, p))]
+    reader.unique_names(parsed)
+    paths = [folder / text for text in _packs(document)]
+    rules = reader.attempt(lambda: load_packs(paths)) or ()
+    reader.problems += _own_names(rules)
+    if top is not None:
+        reader.problems += check_alerts(document, top)
+    if top is None or len(parsed) < len(stanzas):
+        raise ConfigError(reader.problems)
+    needed = frozenset(needed_signals(rules) | {USERS})
+    accounts = [reader.compose(i, provider, settings, needed) for i, provider, settings in parsed]
+    reader.problems += _unfed(rules, accounts)
+    for (index, _, _), account in zip(parsed, accounts, strict=True):
+        reader.problems += _too_much(document, index, account)
+        reader.problems += _too_late(account, rules)
+    if reader.problems:
+        raise ConfigError(reader.problems)
+    return Config(
+        path=document.file,
+        accounts=tuple(accounts),
+        rules=rules,
+        alerts=AlertsSettings(targets=top.targets, routes=top.routes, operators=top.operators, delivery=top.delivery),
+        judging=top.judging,
+        state=_state(top.state, folder),
+        history=top.history,
+        http=top.http,
+        warnings=tuple(_warnings(document, top, rules, accounts)),
+        document=document,
+    )
+
+
+def secrets_missing(config: Config) -> list[Problem]:
+    """Read every secret; what cannot be read, with the place that names it. Also targets that Apprise refuses."""
+    document = config.document
+    found = check_alerts(document, config.alerts, secrets=True)
+    for index, account in enumerate(config.accounts):
+        for name, value in account.settings:
+            if isinstance(value, Secret):
+                try:
+                    value.resolve()
+                except SecretMissing as missing:
+                    found.append(document.problem(("accounts", index, name), f"{name}: {missing}"))
+    return found
+
+
+# ── the parts ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_Parsed = tuple[int, Provider[Any], Account]
+
+
+class _Reader:
+    """Gathers problems, so that one does not hide the next."""
+
+    def __init__(self, document: Document) -> None:
+        self.document = document
+        self.problems: list[Problem] = []
+
+    def attempt(self, read: Callable[[], T]) -> T | None:
+        try:
+            return read()
+        except ConfigError as error:
+            self.problems += error.problems
+            return None
+
+    def provider(self, index: int) -> Provider[Any] | None:
+        loc: Loc = ("accounts", index)
+        word = self.document.data["accounts"][index].get("provider")
+        known = ", ".join(PROVIDERS)
+        if word is None:
+            what = f"accounts[{index}].provider is missing"
+            self.problems.append(self.document.problem(loc, what, f"add `provider:` ({known})", at_key=True))
+        elif word not in PROVIDERS:
+            what = f"unknown provider {word}"
+            self.problems.append(self.document.problem((*loc, "provider"), what, f"use one of {known}"))
+        else:
+            return PROVIDERS[word]
+        return None
+
+    def account(self, index: int, provider: Provider[Any]) -> Account | None:
+        settings: Account | None = self.attempt(lambda: self.document.parse(provider.settings, ("accounts", index)))
+        return settings
+
+    def unique_names(self, parsed: Sequence[_Parsed]) -> None:
+        seen: set[str] = set()
+        for index, _, settings in parsed:
+            if settings.name in seen:
+                what = f"account {settings.name} exists twice"
+                self.problems.append(self.document.problem(("accounts", index, "name"), what, "give each its own name"))
+            seen.add(settings.name)
+
+    def compose(self, index: int, provider: Provider[Any], settings: Account, needed: frozenset[str]) -> AccountConfig:
+        faults = provider.check(settings, needed)
+        self.problems += [
+            self.document.problem(("accounts", index, *fault.loc), fault.what, fault.remedy) for fault in faults
+        ]
+        return AccountConfig(
+            settings=settings,
+            provider=provider,
+            needed=needed,
+            pools=() if faults else provider.pools(settings),
+            queries=() if faults else provider.queries(settings, needed),
+        )
+
+
+def _stanzas(document: Document) -> Iterator[int]:
+    """The accounts that are mappings at all, whatever else is wrong with the file."""
+    accounts = document.data.get("accounts") if isinstance(document.data, Mapping) else None
+    for index, stanza in enumerate(accounts[:MAX_ACCOUNTS] if isinstance(accounts, tuple) else ()):
+        if isinstance(stanza, Mapping):
+            yield index
+
+
+def _packs(document: Document) -> Iterator[str]:
+    """The rule packs that are named, whatever else is wrong with the file."""
+    rules = document.data.get("rules") if isinstance(document.data, Mapping) else None
+    for text in rules if isinstance(rules, tuple) else ():
+        if isinstance(text, str):
+            yield text
+
+
+def _state(text: str, folder: Path) -> str:
+    """The state's URL with a relative path made to start at the configuration's folder."""
+    prefix = "sqlite:///"
+    if text.startswith(prefix) and not text.startswith(prefix + "/"):
+        return f"{prefix}{(folder / text.removeprefix(prefix)).absolute()}"
+    return text
+
+
+def _at(rule: Rule, what: str, remedy: str) -> Problem:
+    file, _, line = rule.place.rpartition(":")
+    return Problem(file or rule.place, int(line) if line.isdigit() else 0, 1, what, remedy)
+
+
+def _own_names(rules: Sequence[Rule]) -> Iterator[Problem]:
+    for rule in rules:
+        if rule.name.startswith(OWN_RULES):
+            yield _at(rule, f"rule {rule.name} has a name of the daemon's own alerts", f"do not begin with {OWN_RULES}")
+
+
+def _waits_for_provider(rule: Rule, accounts: Sequence[AccountConfig]) -> bool:
+    """A rule of a vendor that is not configured: a shipped pack that is not in use, rather than a mistake."""
+    providers = rule.where.get("provider")
+    return providers is not None and not providers & {a.settings.provider for a in accounts}
+
+
+def _unfed(rules: Sequence[Rule], accounts: Sequence[AccountConfig]) -> Iterator[Problem]:
+    if any(not account.queries for account in accounts):
+        return  # what is wrong with that account is said already
+    used = [rule for rule in rules if not _waits_for_provider(rule, accounts)]
+    series = [s for account in accounts for query in account.queries for s in query.series]
+    for rule, reason in unfed(used, series):
+        why = next((a.provider.missing[rule.signal] for a in accounts if rule.signal in a.provider.missing), "")
+        yield _at(rule, f"{reason}{f' ({why})' if why else ''}", "mend `where` and `signal`, or take the rule out")
+
+
+def _too_much(document: Document, index: int, account: AccountConfig) -> Iterator[Problem]:
+    for shortfall in overspent(account.queries, account.pools):
+        yield document.problem(("accounts", index), f"account {account.name}: {shortfall.what}", shortfall.remedy)
+
+
+def _judges(rule: Rule, query: Query) -> bool:
+    return any(feeds(rule, series) for series in query.series)
+
+
+def _too_late(account: AccountConfig, rules: Sequence[Rule]) -> Iterator[Problem]:
+    waits = worst_detection(account.queries, account.pools)
+    for rule in rules:
+        worst = max((wait for query, wait in waits.items() if _judges(rule, query)), default=0.0)
+        if rule.detect_within is not None and worst > rule.detect_within:
+            yield _at(
+                rule,
+                f"{rule.name} promises a page within {_minutes(rule.detect_within)}, but {account.name} can take "
+                f"{_minutes(worst)}",
+                "ask for fewer signals, take a bigger plan, or raise detect_within",
+            )
+
+
+def _warnings(
+    document: Document, top: _Top, rules: Sequence[Rule], accounts: Sequence[AccountConfig]
+) -> Iterator[Problem]:
+    yield from alerts_warnings(document, top)
+    for index, account in enumerate(accounts):
+        for name, value in account.settings:
+            if isinstance(value, Secret) and value.kind == "literal":
+                loc = ("accounts", index, name)
+                yield document.problem(loc, f"{name} stands in the file", "name it: !env NAME, !file PATH")
+    for name, url in top.targets.items():
+        if url.kind == "literal":
+            yield document.problem(("targets", name), f"the URL of {name} stands in the file", "use !env or !file")
+    waiting = sorted({rule.place.rpartition(":")[0] for rule in rules if _waits_for_provider(rule, accounts)})
+    for file in waiting:
+        yield Problem(file, 0, 0, "has rules for a provider that is not configured", "they are not judged")
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"

@@ -1,0 +1,222 @@
+"""One alert: where it stands, what was said of it, and how the two are kept in step (invariant 3).
+
+An alert keeps a *mark* (where its settled timeline stood some time ago, before anything that may still be revised) and
+the *tail* of what was emitted since. Every evaluation judges again from the mark, as if for the first time, and
+compares: more than was said is said now; other than was said is corrected by one entry that voids the rest of the tail.
+There is no second, incremental way to judge, so a late point, a revised point, a restart and a backtest take the same
+path. Judging only what is new was considered: it saves the microseconds that a frame of an hour costs, and needs its
+own proof for each way in which history can change under it.
+
+While a `require` is unknown the verdict is undecided (design, section 5): what would begin there is held back until
+the companion is known or has been waited for long enough. The settled timeline itself takes unknown as met, so a
+companion that comes later and says no is a revision like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from watcher.model import Cause, Labels, Series, Span, State, alert_id
+from watcher.rules.frame import Condition, Frame
+from watcher.rules.rule import NO_DATA_REASON, Rule
+from watcher.rules.settings import Judging
+from watcher.rules.timeline import Entry, Mark, Timers, Track, advance
+
+
+@dataclass(slots=True, kw_only=True)
+class Alert:
+    """One rule for one label set; or its companion that says that data stopped (`silence`). Owned by the engine."""
+
+    rule: Rule
+    series: Series
+    silence: bool
+    labels: Labels
+    id: str
+    key: str  # what the verdicts depend on: `Rule.judging_key`
+    mark: Mark
+    seq: int = 0
+    base: Entry | None = None  # the entry in force at the mark, as emitted
+    tail: tuple[Entry, ...] = ()  # emitted after the mark
+    waived: int = 0  # event time up to which an unknown `require` counts as met
+    undecided_since: float | None = None  # run clock from which the verdict has been waiting for a `require`
+    awaits: tuple[str, ...] = ()  # the signals it waits for
+    holes: tuple[Span, ...] = ()  # windows after the mark that nobody answered for
+    saved: bool = False  # its memory was handed out at least once
+
+    @property
+    def head(self) -> Entry | None:
+        """The newest entry that stands, as emitted."""
+        return self.tail[-1] if self.tail else self.base
+
+    @property
+    def state(self) -> State:
+        """The state as emitted."""
+        head = self.head
+        return head.state if head is not None else State.INACTIVE
+
+    def timers(self, forget_after: int) -> Timers:
+        """The rule's timers; a companion alert has only the one of `no_data`."""
+        if self.silence:
+            return Timers(hold=self.rule.no_data_after or 0, clear=0, keep=0, forget=forget_after)
+        rule = self.rule
+        return Timers(hold=rule.hold, clear=rule.clear_for, keep=rule.keep_firing_for, forget=forget_after)
+
+    def rebase(self, at: int, width: int) -> None:
+        """Judge from event time `at` on, from the state as emitted: the rule means something else now."""
+        head = self.head
+        self.base, self.tail = head, ()
+        self.waived, self.undecided_since, self.awaits = at, None, ()
+        if head is None:
+            self.mark = Mark(at)
+            return
+        held = max(at - head.starts_at, 0) // width if head.state is State.PENDING else 0
+        self.mark = Mark(
+            at,
+            head.state,
+            entered=head.at,
+            since=head.starts_at,
+            held=held,
+            peak=head.peak,
+            unguarded=head.unguarded,
+            last=at,
+        )
+
+
+def labels_of(rule: Rule, series: Series, *, silence: bool) -> dict[str, str]:
+    """The fingerprint labels: the series' own, the rule's, and the reason where data stopped."""
+    labels = {**series.labels(), **rule.labels}
+    return {**labels, "reason": NO_DATA_REASON} if silence else labels
+
+
+def new_alert(rule: Rule, series: Series, *, silence: bool, after: int) -> Alert:
+    """An alert that has said nothing, judged from event time `after` on."""
+    labels = labels_of(rule, series, silence=silence)
+    return Alert(
+        rule=rule,
+        series=series,
+        silence=silence,
+        labels=labels,
+        id=alert_id(rule.name, labels),
+        key=rule.judging_key(no_data=silence),
+        mark=Mark(after),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One entry to emit. `retracts` voids what was emitted from that event time on."""
+
+    entry: Entry
+    retracts: int | None = None
+
+
+def judge(alert: Alert, frame: Frame, *, decided: int, now: float, settings: Judging) -> list[Change]:
+    """Judge from the alert's mark to the frame's end, move the mark up to `decided`, and say what is to be emitted."""
+    if frame.until <= alert.mark.at:
+        return []
+    timers = alert.timers(settings.forget_after)
+    if alert.silence:
+        track = frame.silence_track(alert.mark.at)
+        settled, _ = advance(timers, track, alert.mark, frame.until)
+        upto = frame.until
+    else:
+        first = frame.position(alert.mark.at)
+        condition = frame.condition(alert.rule, first)
+        track = frame.threshold_track(alert.rule, condition, first)
+        settled, _ = advance(timers, track, alert.mark, frame.until)
+        upto = _decided_until(alert, frame, condition, settled, now, settings.undecided_for)
+    said = [entry for entry in spoken(settled, silence=alert.silence) if entry.at <= upto]
+    changes = _compare(alert, said, upto)
+    if changes is not None:
+        alert.tail = tuple(said)
+    _move_mark(alert, timers, track, min(decided, upto))
+    return changes or []
+
+
+def spoken(entries: Sequence[Entry], *, silence: bool) -> list[Entry]:
+    """The entries that are emitted. A companion alert is never pending: every window left out would make it so."""
+    if not silence:
+        return list(entries)
+    return [
+        e._replace(cause=Cause.NO_DATA if e.cause is Cause.THRESHOLD else e.cause)
+        for e in entries
+        if e.state is State.FIRING or e.state is State.RESOLVED
+    ]
+
+
+def _decided_until(
+    alert: Alert, frame: Frame, condition: Condition, settled: Sequence[Entry], now: float, patience: float
+) -> int:
+    """The event time up to which the verdict is decided: before the first window that could begin something only
+    because a `require` is unknown, unless that has been waited for."""
+    waits = _first_undecided(alert, frame, condition, settled)
+    if waits is None:
+        alert.undecided_since, alert.awaits = None, ()
+        return frame.until
+    if alert.undecided_since is None or now < alert.undecided_since:  # a clock may step back: never wait for longer
+        alert.undecided_since = now
+    if now - alert.undecided_since >= patience:
+        alert.waived, alert.undecided_since, alert.awaits = frame.until, None, ()
+        return frame.until
+    alert.awaits = frame.unknown_at(alert.rule, waits)
+    return waits - frame.width
+
+
+def _first_undecided(alert: Alert, frame: Frame, condition: Condition, settled: Sequence[Entry]) -> int | None:
+    """Event time of the first undecided window. In one that is met while firing nothing begins: it decides nothing."""
+    for position in condition.met[condition.unknown].tolist():
+        at = int(frame.times[position])
+        if at <= alert.waived:
+            continue
+        state = alert.mark.state
+        for entry in settled:
+            if entry.at >= at:
+                break
+            state = entry.state
+        if state is not State.FIRING:
+            return at
+    return None
+
+
+def _compare(alert: Alert, settled: Sequence[Entry], upto: int) -> list[Change] | None:
+    """What to emit so that the fold of the log is `settled`, the timeline after the mark up to event time `upto`.
+
+    None where the alert has spoken of later times than `upto` and nothing before contradicts it: the verdict waits
+    again, since points were revised, and what was said stands until it is decided.
+    """
+    same = 0
+    for old, new in zip(alert.tail, settled, strict=False):
+        if (old.at, old.state) != (new.at, new.state):
+            break
+        same += 1
+    if same == len(alert.tail):
+        return [Change(entry) for entry in settled[same:]]
+    void = alert.tail[same].at
+    if same == len(settled):
+        if void > upto:
+            return None
+        stands = settled[same - 1] if same else alert.base
+        if stands is None:
+            stands = Entry(void, State.INACTIVE, void, Cause.REVISED, None, unguarded=False)
+        return [Change(stands._replace(cause=Cause.REVISED), void)]
+    first = settled[same]._replace(cause=Cause.REVISED)
+    return [Change(first, min(void, first.at)), *(Change(entry) for entry in settled[same + 1 :])]
+
+
+def _move_mark(alert: Alert, timers: Timers, track: Track, to: int) -> None:
+    """Decide for good what lies before `to`: it can no longer be revised."""
+    if to <= alert.mark.at:
+        return
+    entries, alert.mark = advance(timers, track.until(to), alert.mark, to)
+    past = spoken(entries, silence=alert.silence)
+    alert.base = past[-1] if past else alert.base
+    alert.tail = tuple(entry for entry in alert.tail if entry.at > to)
+
+
+def skip(alert: Alert, to: int) -> bool:
+    """Move the mark of an alert in whose frame nothing can begin or end; True where it moved."""
+    if to <= alert.mark.at:
+        return False
+    alert.mark = replace(alert.mark, at=to)
+    return True
