@@ -15,6 +15,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from watcher.model import Query
+from watcher.schedule.load import Load
 
 
 class Why(StrEnum):
@@ -24,9 +25,23 @@ class Why(StrEnum):
     CATCH_UP = "catch_up"  # behind after a start or a pause
     URGENT = "urgent"  # an undecided rule waits for it
     RETRY = "retry"  # its last look failed
+    PROMISE = "promise"  # the longest gap it was promised is up
+    PENDING = "pending"  # a pending alert could be confirmed
+    SIBLING = "sibling"  # another signal or product of the project is in breach
+    NEAR = "near"  # its turn, sooner since its values are near a rule's line
+    HINT = "hint"  # somebody outside said that something is wrong
     BLIND = "blind"  # nothing: the vendor refuses until then
     SPENT = "spent"  # nothing: our own budget is spent until then
     IDLE = "idle"  # nothing to look at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """A reason to look out of turn: at windows up to event time `covers` (run clock). Lower `rank` goes first."""
+
+    reason: Why
+    covers: float
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +61,10 @@ class QueryState:
     alone: int = 0
     not_before: float = 0.0
     urgent: bool = False
+    load: Load | None = None
+    idle: bool = False
+    heat: float = 1.0
+    evidence: Evidence | None = None
 
     @property
     def seen(self) -> float | None:
