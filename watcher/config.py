@@ -156,7 +156,7 @@ def build(document: Document, folder: Path) -> Config:
         path=document.file,
         accounts=tuple(accounts),
         rules=rules,
-        alerts=AlertsSettings(targets=top.targets, routes=top.routes, operators=top.operators, delivery=top.delivery),
+        alerts=AlertsSettings.model_construct(**{name: getattr(top, name) for name in AlertsSettings.model_fields}),
         judging=top.judging,
         state=_state(top.state, folder),
         history=top.history,

@@ -335,6 +335,53 @@ class Notification:
     next_at: float = 0.0
     sent_at: float | None = None
     error: str = ""
+    reason: str = ""  # why it goes out: news, a repeat, ... (`alerts.reasons.Said`)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a target stands with one alert: the newest obligation about it, and what the target last heard.
+
+    `told` says that the target believes that the alert fires; `said_at` is when it last heard of it (None: never).
+    """
+
+    latest: Obligation
+    told: bool = False
+    said_at: float | None = None
+
+
+# ── what people decide about alerts ──────────────────────────────────────────────────────────────────────────────────
+
+Match = Mapping[str, tuple[str, ...]]
+"""A label, `rule`, `severity`, `signal` or `alert` (an id) -> the values that match; every key must."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """Nobody hears of matching alerts in [starts_at, ends_at], but for the end of what they were told.
+
+    With `until_resolved` it ends early, when the last matching alert does.
+    """
+
+    id: str
+    match: Match
+    starts_at: float
+    ends_at: float
+    author: str
+    comment: str
+    created_at: float
+    until_resolved: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ack:
+    """Somebody has an alert in hand: it is not repeated until it changes, which is when its log grows past `seq`."""
+
+    alert_id: str
+    seq: int
+    author: str
+    comment: str
+    at: float
 
 
 class Sender(Protocol):
@@ -371,6 +418,8 @@ class Commit:
     forgotten: Sequence[str] = ()  # alert ids no longer kept
     transitions: Sequence[Transition] = ()
     obligations: Sequence[Obligation] = ()
+    silences: Sequence[Silence] = ()  # new ones, and known ones whose end has changed
+    acks: Sequence[Ack] = ()
 
 
 class LedgerStore(Protocol):
@@ -412,6 +461,22 @@ class Store(LedgerStore, Protocol):
 
     def open_obligations(self, target: str) -> list[Obligation]:
         """Neither discharged nor dropped, oldest first."""
+        ...
+
+    def obligations(self, since: float = 0.0) -> list[Obligation]:
+        """All created at or after `since`, in the order recorded; `dropped` holds the reason, if any."""
+        ...
+
+    def standing(self, target: str) -> list[Standing]:
+        """Of each alert that still fires, or that the target believes to fire."""
+        ...
+
+    def silences(self, since: float) -> list[Silence]:
+        """Those that end at or after `since`, oldest first."""
+        ...
+
+    def acks(self) -> list[Ack]:
+        """The newest of each alert."""
         ...
 
     def drop_obligations(self, reasons: Mapping[str, str], at: float) -> None:
@@ -463,6 +528,10 @@ class StoreReader(Protocol):
         ...
 
     def notifications(self, since: float) -> list[Notification]: ...
+
+    def silences(self, since: float) -> list[Silence]: ...
+
+    def acks(self) -> list[Ack]: ...
 
     def close(self) -> None: ...
 

@@ -77,8 +77,8 @@ def test_defaults_are_those_of_the_design() -> None:
             "c.yaml:2:36: unknown severity critcal, did you mean `critical`?",
         ),
         (
-            "targets: {a: json://a.example.com}\nroutes: [{to: a, repeat_interval: 4h}]\n",
-            "c.yaml:2:18: unknown key routes[0].repeat_interval",
+            "targets: {a: json://a.example.com}\nroutes: [{to: a, repeat_interval: 5s}]\n",
+            "c.yaml:2:35: repeat_interval is under a minute, 4h is usual, 0 for never",
         ),
         (
             "targets: {a: json://a.example.com}\nroutes: [{to: a, match: {team: 5}}]\n",

@@ -18,8 +18,9 @@ import httpx
 
 from watcher import log
 from watcher.alerts.blind import BLIND, NOT_DURABLE, own_troubles
+from watcher.alerts.desk import KEEP_OVER, Desk
 from watcher.alerts.outbox import Outbox
-from watcher.alerts.route import Routing, told_before
+from watcher.alerts.route import Routing, obliged, told_before
 from watcher.alerts.send import MAX_ATTEMPTS_AT_ONCE, AppriseSender
 from watcher.app.account import AccountLoop
 from watcher.app.recorder import Recorder
@@ -58,6 +59,7 @@ class _Parts:
     recorder: Recorder
     outboxes: Mapping[str, Outbox]
     sights: Mapping[str, Sight]
+    desk: Desk
     loops: dict[str, AccountLoop] = field(default_factory=dict)
     own: dict[str, Transition] = field(default_factory=dict)  # last transition of each of the daemon's own alerts
 
@@ -188,15 +190,19 @@ class Daemon:
         """The parts that accounts share, as the recorded state says."""
         routing = Routing.of(config.alerts, page_ended_within=config.judging.page_ended_within)
         transitions, obligations = await self._stored(lambda: (self._store.transitions(), self._store.obligations()))
-        obliged = {o.id for o in obligations if not o.dropped}
-        outboxes = {target: self._outbox(target, url, config, routing) for target, url in config.alerts.targets.items()}
+        desk = Desk(config.alerts)
+        since = self._clock.now() - KEEP_OVER
+        silences, acks = await self._stored(lambda: (self._store.silences(since), self._store.acks()))
+        desk.restore(transitions, silences, acks)
+        outboxes = {t: self._outbox(t, url, config, routing, desk) for t, url in config.alerts.targets.items()}
         recorder = Recorder(
             store=self._store,
             workers=self._store_workers,
             clock=self._clock,
             routing=routing,
-            told=told_before(transitions, obliged, tuple(config.alerts.targets)),
+            told=told_before(transitions, obliged(obligations), tuple(config.alerts.targets)),
             outboxes=outboxes,
+            desk=desk,
         )
         await self._retire_removed_accounts(config, recorder)
         own = {t.alert_id: t for t in transitions if t.rule in (BLIND, NOT_DURABLE)}
@@ -204,7 +210,7 @@ class Daemon:
             account.name: Sight(account=account.name, provider=account.settings.provider, queries=len(account.queries))
             for account in config.accounts
         }
-        return _Parts(config=config, recorder=recorder, outboxes=outboxes, sights=sights, own=own)
+        return _Parts(config=config, recorder=recorder, outboxes=outboxes, sights=sights, desk=desk, own=own)
 
     async def _retire_removed_accounts(self, config: Config, recorder: Recorder) -> None:
         """Alerts of accounts that are no longer configured end, as those of removed rules do."""
@@ -215,7 +221,7 @@ class Daemon:
             ended = nobody.restore(saved, queries=(), covered={}, points=self._store.points, now=self._clock.now())
             await recorder.record(_commit(ended))
 
-    def _outbox(self, target: str, url: Secret, config: Config, routing: Routing) -> Outbox:
+    def _outbox(self, target: str, url: Secret, config: Config, routing: Routing, desk: Desk) -> Outbox:
         return Outbox(
             target=target,
             sender=self._senders(target, url),
@@ -224,6 +230,8 @@ class Daemon:
             clock=self._clock,
             timing=routing.timing,
             delivery=config.alerts.delivery,
+            mutes=desk.mutes,
+            limits=config.alerts.limits(),
         )
 
     def _apprise(self, target: str, url: Secret) -> Sender:
