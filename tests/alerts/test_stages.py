@@ -52,6 +52,7 @@ def test_what_begins_under_a_silence_is_dropped_with_that_reason() -> None:
     for open_ in ([FIRED], [FIRED, ENDED]):
         result = planned(open_, View(mutes=QUIET), now=160)
         assert (result.drafts, set(result.dropped.values())) == ((), {Dropped.SILENCED})
+        assert result.next_at == (T0 + 180 if len(open_) == 1 else None)  # whether it may be said by then
         assert len(result.dropped) == len(open_)
 
 

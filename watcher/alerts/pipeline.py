@@ -35,7 +35,7 @@ from watcher.alerts.message import Item, Kind, by_urgency, urgency
 from watcher.alerts.mutes import Firing, Mutes
 from watcher.alerts.reasons import Dropped, Held, Said
 from watcher.alerts.route import Group, Timing
-from watcher.clock import HOUR, minute_start
+from watcher.clock import HOUR, MINUTE, minute_start
 from watcher.model import Obligation, Standing, State, obligation_id
 
 MAX_OBLIGATIONS = 500  # of one message: what is more goes into the group's next
@@ -207,6 +207,8 @@ def _passes(item: Item, view: View, firing: Firing, sorting: _Sorting, now: floa
         reason = None if view.told(item.last.alert_id) else Dropped.NOT_TOLD
     else:
         reason = view.mutes.muted(item.first, firing, at=now, since=item.obligations[0].created_at)
+        if reason is not None and item.kind is Kind.FIRING:
+            sorting.waits.append(_next_minute(now))
     if reason is not None:
         sorting.drop(item.obligations, reason)
     return reason is None
@@ -236,7 +238,7 @@ def _reminders(
         if at > now:
             sorting.waits += [at] if at < math.inf else []
         elif view.mutes.muted(latest.transition, firing, at=now, since=now) is not None:
-            sorting.waits.append(minute_start(now) + 60)  # windows and silences end at any full minute, or wake us
+            sorting.waits.append(_next_minute(now))
             continue
         else:
             due.add(_group(latest))
@@ -247,6 +249,11 @@ def _reminders(
         for group, items in found.items()
         if group in due
     }
+
+
+def _next_minute(now: float) -> float:
+    """When to look again whether a mute is over: windows end on full minutes, and silences need no better."""
+    return minute_start(now) + MINUTE
 
 
 def _reminder(known: Standing, now: float) -> Item:

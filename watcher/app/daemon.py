@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import httpx
@@ -23,6 +23,7 @@ from watcher.alerts.outbox import Outbox
 from watcher.alerts.route import Routing, obliged, told_before
 from watcher.alerts.send import MAX_ATTEMPTS_AT_ONCE, AppriseSender
 from watcher.app.account import AccountLoop
+from watcher.app.desk import Live
 from watcher.app.recorder import Recorder
 from watcher.app.report import Report, report
 from watcher.app.sight import Sight
@@ -31,13 +32,14 @@ from watcher.app.supervise import supervise
 from watcher.budget.ledger import KEEP, Ledger
 from watcher.clock import DAY, HOUR, Clock, boot_id, real_deadline, sleep
 from watcher.config import AccountConfig, Config
-from watcher.errors import StoreError
+from watcher.errors import Refused, StoreError
 from watcher.metrics import Snapshot
 from watcher.model import Commit, SavedAlert, Sender, Transition
 from watcher.rules.engine import Engine, Verdicts
 from watcher.schedule.even import EvenPolicy
 from watcher.secret import Secret
 from watcher.store import SqliteStore, open_store
+from watcher.web import NewAck, NewSilence
 from watcher.workers import InlineWorkers, ThreadWorkers, Workers
 
 T = TypeVar("T")
@@ -149,6 +151,33 @@ class Daemon:
             reloaded_at=self._reloaded_at,
             restarts=self.restarts,
         )
+
+    # ── for people (`web.Actions`): between two configurations there is nobody to ask ─────────────────────────────────
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """What fires."""
+        return self._live().alerts()
+
+    def silences(self) -> list[dict[str, Any]]:
+        """Those that hold, will hold, or ended lately."""
+        return self._live().silences()
+
+    async def add_silence(self, wish: NewSilence) -> dict[str, Any]:
+        """Begin a silence. Raises `Refused`."""
+        return await self._live().add_silence(wish)
+
+    async def expire_silence(self, silence: str) -> dict[str, Any]:
+        """End a silence now. Raises `Refused`."""
+        return await self._live().expire_silence(silence)
+
+    async def acknowledge(self, alert: str, wish: NewAck) -> dict[str, Any]:
+        """Note that somebody has an alert in hand. Raises `Refused`."""
+        return await self._live().acknowledge(alert, wish)
+
+    def _live(self) -> Live:
+        if self._parts is None:
+            raise Refused(503, "the daemon is starting: try again")
+        return Live(desk=self._parts.desk, recorder=self._parts.recorder, clock=self._clock)
 
     async def report(self) -> Report:
         """What happened since the state began (design, section 8)."""
