@@ -20,6 +20,7 @@ from watcher.alerts.route import OWN_RULES
 from watcher.alerts.settings import AlertsSettings
 from watcher.alerts.settings import check as check_alerts
 from watcher.alerts.settings import warnings as alerts_warnings
+from watcher.alerts.targets import url_of
 from watcher.budget.quota import Pool
 from watcher.clock import DAY
 from watcher.errors import ConfigError, Problem
@@ -334,8 +335,8 @@ def _warnings(
                 yield document.problem(loc, f"{name} stands in the file", "name it: !env NAME, !file PATH")
     if top.http.token is not None and top.http.token.kind == "literal":
         yield document.problem(("http", "token"), "http.token stands in the file", "name it: !env NAME, !file PATH")
-    for name, url in top.targets.items():
-        if url.kind == "literal":
+    for name, target in top.targets.items():
+        if url_of(target).kind == "literal":
             yield document.problem(("targets", name), f"the URL of {name} stands in the file", "use !env or !file")
     waiting = sorted({rule.place.rpartition(":")[0] for rule in rules if _waits_for_provider(rule, accounts)})
     for file in waiting:

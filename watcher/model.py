@@ -309,6 +309,45 @@ def obligation_id(transition: Transition, target: str) -> str:
     return f"{transition.alert_id}-{transition.seq}-{target}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detail:
+    """What a message says of one alert, for targets that take data; `ended_at` is None while it fires."""
+
+    alert_id: str
+    rule: str
+    severity: str
+    labels: Labels
+    annotations: Labels
+    starts_at: int
+    fired_at: int | None
+    ended_at: int | None
+    signal: str
+    value: float | None
+    threshold: float | None
+    peak: float | None
+    users: float | None
+
+    @staticmethod
+    def of(entry: Transition, fired_at: int | None = None) -> Detail:
+        """From the entry that says it; `fired_at` where that is the end and its beginning is known."""
+        fires = entry.state is State.FIRING
+        return Detail(
+            alert_id=entry.alert_id,
+            rule=entry.rule,
+            severity=entry.severity,
+            labels=entry.labels,
+            annotations=entry.annotations,
+            starts_at=entry.starts_at,
+            fired_at=entry.at if fires else fired_at,
+            ended_at=None if fires else entry.at,
+            signal=entry.signal,
+            value=entry.value,
+            threshold=entry.threshold,
+            peak=entry.peak,
+            users=entry.users,
+        )
+
+
 class Delivery(StrEnum):
     QUEUED = "queued"
     SENDING = "sending"  # an attempt is in flight: its outcome is unknown after a crash
@@ -336,6 +375,7 @@ class Notification:
     sent_at: float | None = None
     error: str = ""
     reason: str = ""  # why it goes out: news, a repeat, ... (`alerts.reasons.Said`)
+    details: tuple[Detail, ...] = ()  # for targets that take data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,7 @@ from watcher.alerts.send import MAX_ATTEMPTS_AT_ONCE
 from watcher.alerts.settings import DeliverySettings
 from watcher.clock import HOUR, Clock, real_deadline
 from watcher.errors import SendError, StoreError, clip
-from watcher.model import Commit, Delivery, Notification, Obligation, Sender, Standing, State, Store
+from watcher.model import Commit, Delivery, Detail, Notification, Obligation, Sender, Standing, State, Store
 from watcher.workers import Workers
 
 T = TypeVar("T")
@@ -97,7 +97,10 @@ class _Flight:
 
 
 class Outbox:
-    """Delivers one target's obligations. `timing` says how a group waits; `delivery` holds deadline and give-up."""
+    """Delivers one target's obligations. `timing` says how a group waits; `delivery` holds deadline and give-up.
+
+    `mutes` is asked at each step; `detailed` messages carry data beside their text.
+    """
 
     def __init__(
         self,
@@ -111,9 +114,10 @@ class Outbox:
         delivery: DeliverySettings,
         mutes: Callable[[], Mutes] = Mutes,
         limits: Limits = Limits(),  # noqa: B008 - frozen
+        detailed: bool = False,
     ) -> None:
         self.target = target
-        self._sender = sender
+        self.sender = sender
         self._store = store
         self._workers = workers
         self._clock = clock
@@ -121,6 +125,7 @@ class Outbox:
         self._delivery = delivery
         self._mutes = mutes
         self._limits = limits
+        self._detailed = detailed
         self._heard = Heard(within=limits.flapping.within)
         self._log = log.get("outbox").bind(target=target)
         self._backlog = Backlog()
@@ -350,7 +355,7 @@ class Outbox:
                 return
             known |= {o.id for o in new}
         if set(draft.obligations) <= known:
-            durable = _notification(draft, self.target, now, durable=True)
+            durable = self._notification(draft, now, durable=True)
             try:
                 await self._stored(partial(self._store.record_notification, durable))
             except StoreError as error:
@@ -360,8 +365,25 @@ class Outbox:
                 self._note_said(draft, duties, now)
                 return
         self._counts["not_durable"] += 1
-        self._backlog.add_volatile(_notification(draft, self.target, now, durable=False), duties)
+        self._backlog.add_volatile(self._notification(draft, now, durable=False), duties)
         self._note_said(draft, duties, now)
+
+    def _notification(self, draft: pipeline.Draft, now: float, *, durable: bool) -> Notification:
+        written = message.compose(draft.items, reference=draft.id, durable=durable, full_until=draft.until)
+        return Notification(
+            id=draft.id,
+            target=self.target,
+            obligations=draft.obligations,
+            alerts=draft.alerts,
+            kind=str(written.kind),
+            title=written.title,
+            text=written.text,
+            html=written.html,
+            created_at=now,
+            next_at=now,
+            reason=str(draft.reason),
+            details=tuple(_detail(item) for item in draft.items) if self._detailed else (),
+        )
 
     def _note_said(self, draft: pipeline.Draft, duties: Sequence[Obligation], now: float) -> None:
         for group in draft.groups:
@@ -419,7 +441,7 @@ class Outbox:
         """One attempt and its outcome, noted also where the attempt is cancelled just after it succeeded."""
         try:
             try:
-                await self._sender.send(flight.message)
+                await self.sender.send(flight.message)
             except SendError as error:
                 after = self._failed_attempt(flight.message, error)
             else:
@@ -535,18 +557,6 @@ def retry_delay(message_id: str, attempts: int) -> float:
     return whole * (0.5 + digest[0] / 510)
 
 
-def _notification(draft: pipeline.Draft, target: str, now: float, *, durable: bool) -> Notification:
-    written = message.compose(draft.items, reference=draft.id, durable=durable, full_until=draft.until)
-    return Notification(
-        id=draft.id,
-        target=target,
-        obligations=draft.obligations,
-        alerts=draft.alerts,
-        kind=str(written.kind),
-        title=written.title,
-        text=written.text,
-        html=written.html,
-        created_at=now,
-        next_at=now,
-        reason=str(draft.reason),
-    )
+def _detail(item: message.Item) -> Detail:
+    fires = item.first.state is State.FIRING
+    return Detail.of(item.last, fired_at=item.first.at if fires else None)

@@ -21,6 +21,7 @@ from watcher.alerts.limits import Flapping, Limits
 from watcher.alerts.maintenance import DAYS, Maintenance
 from watcher.alerts.mutes import Inhibit
 from watcher.alerts.send import acceptable
+from watcher.alerts.targets import HeartbeatSettings, HttpTarget, TargetSettings, is_web, url_of
 from watcher.clock import DAY, parse_rfc3339, wall_time
 from watcher.errors import Problem
 from watcher.secret import Secret, SecretMissing
@@ -166,7 +167,7 @@ class DeliverySettings(Strict):
 class AlertsSettings(Strict):
     """What a config says about messages. `operators` hear of the daemon's own troubles (default: the first route)."""
 
-    targets: Mapping[str, Secret] = {}
+    targets: Mapping[str, TargetSettings] = {}
     routes: tuple[RouteSettings, ...] = ()
     operators: tuple[str, ...] = ()
     inhibit: tuple[InhibitSettings, ...] = (BENEATH,)
@@ -200,8 +201,8 @@ def warnings(document: Document, settings: AlertsSettings) -> list[Problem]:
     """What is allowed and probably not meant."""
     found: list[Problem] = []
     used = {name for route in settings.routes for name in route.to} | set(settings.operators)
-    for name in settings.targets:
-        if name not in used:
+    for name, target in settings.targets.items():
+        if name not in used and not isinstance(target, HeartbeatSettings):
             what = f"target {name} is in no route"
             found.append(document.problem(("targets", name), what, "add it to a route or remove it", at_key=True))
     loc: Loc = ("routes",) if settings.routes else ()
@@ -216,22 +217,33 @@ def _targets(document: Document, settings: AlertsSettings, secrets: bool) -> lis
     found: list[Problem] = []
     if len(settings.targets) > _MAX_TARGETS:
         found.append(document.problem(("targets",), f"more than {_MAX_TARGETS} targets", "merge some", at_key=True))
-    for name, url in settings.targets.items():
+    for name, target in settings.targets.items():
         loc: Loc = ("targets", name)
         if not _TARGET.match(name):
             what = f"{name!r} is not a target's name"
             found.append(document.problem(loc, what, "use letters, digits, - and _, at most 63", at_key=True))
-        if not (secrets or url.kind == "literal"):
-            continue
-        try:
-            accepted = acceptable(url)
-        except SecretMissing as missing:
-            found.append(document.problem(loc, f"target {name}: {missing}"))
-            continue
-        if not accepted:  # the text itself is never shown: most of it is a secret
-            what = f"target {name} is not a URL that Apprise accepts"
-            found.append(document.problem(loc, what, "see the service's page in Apprise's documentation"))
+        if secrets or url_of(target).kind == "literal":
+            found += check_target(document, name, target)
     return found
+
+
+def check_target(document: Document, name: str, target: Secret | HttpTarget) -> list[Problem]:
+    """Whether the target's URL is one that can be spoken to. Reads the secret."""
+    url = url_of(target)
+    loc: Loc = ("targets", name)
+    try:
+        if acceptable(url) if isinstance(target, Secret) else is_web(url):
+            return []
+    except SecretMissing as missing:
+        return [document.problem(loc, f"target {name}: {missing}")]
+    if isinstance(target, Secret):  # the text itself is never shown: most of it is a secret
+        what, remedy = (
+            f"target {name} is not a URL that Apprise accepts",
+            "see the service's page in Apprise's documentation",
+        )
+    else:
+        what, remedy = f"target {name} is not a web address", "write it like https://example.com/path"
+    return [document.problem(loc, what, remedy)]
 
 
 def _routes(document: Document, settings: AlertsSettings) -> list[Problem]:
@@ -259,12 +271,16 @@ def _routes(document: Document, settings: AlertsSettings) -> list[Problem]:
 
 
 def _named(document: Document, settings: AlertsSettings, loc: Loc, names: tuple[str, ...]) -> list[Problem]:
-    """Names at `loc` that are no targets."""
-    return [
-        document.problem((*loc, index), f"unknown target {name}", _nearest(name, tuple(settings.targets)))
-        for index, name in enumerate(names)
-        if name not in settings.targets
-    ]
+    """Names at `loc` that take no messages."""
+    found: list[Problem] = []
+    for index, name in enumerate(names):
+        target = settings.targets.get(name)
+        if target is None:
+            remedy = _nearest(name, tuple(settings.targets))
+            found.append(document.problem((*loc, index), f"unknown target {name}", remedy))
+        elif isinstance(target, HeartbeatSettings):
+            found.append(document.problem((*loc, index), f"{name} is a heartbeat", "name a target that takes messages"))
+    return found
 
 
 def _inhibits(document: Document, settings: AlertsSettings) -> list[Problem]:

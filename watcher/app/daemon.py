@@ -19,13 +19,15 @@ import httpx
 from watcher import log
 from watcher.alerts.blind import BLIND, NOT_DURABLE, own_troubles
 from watcher.alerts.desk import KEEP_OVER, Desk
+from watcher.alerts.http import AlertmanagerSender
 from watcher.alerts.outbox import Outbox
 from watcher.alerts.route import Routing, obliged, told_before
-from watcher.alerts.send import MAX_ATTEMPTS_AT_ONCE, AppriseSender
+from watcher.alerts.targets import AlertmanagerSettings, HeartbeatSettings, HttpTarget
 from watcher.app.account import AccountLoop
 from watcher.app.desk import Live
 from watcher.app.recorder import Recorder
 from watcher.app.report import Report, report
+from watcher.app.senders import EVERYTHING, beat, keep_alertmanager, sender_of, timing_of
 from watcher.app.sight import Sight
 from watcher.app.snapshot import take
 from watcher.app.supervise import supervise
@@ -50,7 +52,7 @@ TROUBLES_EVERY = 15.0  # run seconds between two judgements of the daemon's own 
 UPKEEP_EVERY = float(HOUR)
 RECORDS_KEPT = 90 * DAY  # run seconds for which finished transitions, obligations and messages are kept
 
-Senders = Callable[[str, Secret], Sender]
+Senders = Callable[[str, Secret | HttpTarget], Sender]
 
 
 @dataclass(slots=True)
@@ -87,7 +89,7 @@ class Daemon:
         self.restarts: dict[str, int] = {}
         self._clock = clock
         self._transports = transports or {}
-        self._senders = senders or self._apprise
+        self._senders = senders or self._sender
         self._store_workers = self._threads(1)
         self._store: SqliteStore = open_store(config.state)
         self._parts: _Parts | None = None
@@ -193,11 +195,18 @@ class Daemon:
         async with anyio.create_task_group() as tasks:
             for target, outbox in parts.outboxes.items():
                 tasks.start_soon(self._supervised, f"outbox {target}", outbox.run)
+                if isinstance(sender := outbox.sender, AlertmanagerSender):
+                    keep = partial(keep_alertmanager, target, sender, outbox, clock=self._clock)
+                    tasks.start_soon(self._supervised, f"alertmanager {target}", keep)
+            for name, settings in parts.config.alerts.targets.items():
+                if isinstance(settings, HeartbeatSettings):
+                    pulse = partial(beat, name, settings, parts.sights, clock=self._clock)
+                    tasks.start_soon(self._supervised, f"heartbeat {name}", pulse)
             accounts = _Group()
             for account in parts.config.accounts:
                 work, sight = partial(self._account, account), parts.sights[account.name]
-                name = f"account {account.name}"
-                tasks.start_soon(accounts.run, partial(self._supervised, name, work, sight))
+                task = f"account {account.name}"
+                tasks.start_soon(accounts.run, partial(self._supervised, task, work, sight))
             tasks.start_soon(self._supervised, "troubles", self._watch_own_troubles)
             tasks.start_soon(self._supervised, "upkeep", self._upkeep)
             self._log.info("running", accounts=len(parts.config.accounts), rules=len(parts.config.rules))
@@ -223,7 +232,11 @@ class Daemon:
         since = self._clock.now() - KEEP_OVER
         silences, acks = await self._stored(lambda: (self._store.silences(since), self._store.acks()))
         desk.restore(transitions, silences, acks)
-        outboxes = {t: self._outbox(t, url, config, routing, desk) for t, url in config.alerts.targets.items()}
+        outboxes = {
+            name: self._outbox(name, target, config, routing, desk)
+            for name, target in config.alerts.targets.items()
+            if not isinstance(target, HeartbeatSettings)
+        }
         recorder = Recorder(
             store=self._store,
             workers=self._store_workers,
@@ -250,21 +263,22 @@ class Daemon:
             ended = nobody.restore(saved, queries=(), covered={}, points=self._store.points, now=self._clock.now())
             await recorder.record(_commit(ended))
 
-    def _outbox(self, target: str, url: Secret, config: Config, routing: Routing, desk: Desk) -> Outbox:
+    def _outbox(self, name: str, target: Secret | HttpTarget, config: Config, routing: Routing, desk: Desk) -> Outbox:
         return Outbox(
-            target=target,
-            sender=self._senders(target, url),
+            target=name,
+            sender=self._senders(name, target),
             store=self._store,
             workers=self._store_workers,
             clock=self._clock,
-            timing=routing.timing,
+            timing=timing_of(target, routing.timing),
             delivery=config.alerts.delivery,
             mutes=desk.mutes,
-            limits=config.alerts.limits(),
+            limits=EVERYTHING if isinstance(target, AlertmanagerSettings) else config.alerts.limits(),
+            detailed=not isinstance(target, Secret),
         )
 
-    def _apprise(self, target: str, url: Secret) -> Sender:
-        return AppriseSender(url=url, workers=self._threads(MAX_ATTEMPTS_AT_ONCE))
+    def _sender(self, name: str, target: Secret | HttpTarget) -> Sender:
+        return sender_of(target, clock=self._clock, threads=self._threads)
 
     # ── tasks ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

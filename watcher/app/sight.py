@@ -47,6 +47,7 @@ class Sight:
         self._crash: _Failure | None = None
         self._log = log.get("sight").bind(account=account)
         self._logged: Reason | None = None
+        self.answered_at: float | None = None
 
     def failed(self, query: str, error: ProviderError, now: float) -> None:
         """A look at `query` failed."""
@@ -62,6 +63,7 @@ class Sight:
 
     def answered(self, query: str, now: float) -> None:
         """A look at `query` was answered; an empty answer counts."""
+        self.answered_at = now
         self._failing.pop(query, None)
         self._crash = None
         self._in_a_row = 0
