@@ -192,9 +192,12 @@ async def test_a_refresh_never_arrives_after_the_end() -> None:
     store = FakeStore()
     commit(store, transition(State.FIRING, 100))
 
+    taken: list[int] = []  # numbers of requests, in the order in which they take effect there
+
     def slow(handler: BaseHTTPRequestHandler, number: int) -> None:
         if number == 2:
             hangs(handler, number)
+        taken.append(number)
         ok(handler, number)
 
     with serving(slow) as sink:
@@ -207,6 +210,7 @@ async def test_a_refresh_never_arrives_after_the_end() -> None:
             tasks.start_soon(sender.refresh, opened.told)
             await settle(opened, clock)
     bodies: list[Any] = sink.bodies
+    assert taken == [1, 2, 3]
     assert bodies[-1][0]["endsAt"][:16] == "2026-01-01T00:08"
 
 
