@@ -167,7 +167,7 @@ async def test_a_reload_while_blind(tmp_path: Path, clock: VirtualClock) -> None
 
 
 async def test_a_target_that_is_gone(tmp_path: Path, clock: VirtualClock) -> None:
-    """Who holds a page and is no longer configured cannot be told its end: today's routes take over what still fires."""
+    """Who holds a page and is no longer configured cannot be told its end: today's routes take over what fires."""
     here = here_with(clock, tmp_path, incidents=[town.incident("classroom", 2.5 * HOUR, 20)])
     data = town.config(tmp_path)
     other = {"targets": {"desk": "json://desk.invalid/", "ops": "json://ops.invalid/"}, "routes": [{"to": ["desk"]}]}
