@@ -82,7 +82,7 @@ class Sight:
     def answered(self, query: str, now: float) -> None:
         """A look at `query` was answered; an empty answer counts."""
         self._failing.pop(query, None)
-        self._crash = None
+        self._crash = self._stale = None
         self._in_a_row = 0
         self._looked(query)
         self._note(now)
