@@ -55,7 +55,11 @@ class Clock(Protocol):
         ...
 
     async def sleep_until(self, at: float) -> None:
-        """Return once `now() >= at`; at once where it already is."""
+        """Return once `now() >= at`; at once where it already is.
+
+        Also once as much time has passed as lay before `at` when called: a clock set back must not make a sleeper
+        oversleep. Who waits for an instant looks again when woken.
+        """
         ...
 
 
@@ -69,7 +73,8 @@ class WallClock:
         return time.time()
 
     def monotonic(self) -> float:
-        return time.monotonic()
+        """Counts while the machine sleeps, so that waking up is not taken for a stepped clock."""
+        return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
     async def sleep_until(self, at: float) -> None:
         await _sleep_until(self, at)
@@ -110,7 +115,8 @@ def virtual_clock(text: str) -> VirtualClock:
 
 
 async def _sleep_until(clock: Clock, at: float) -> None:
-    while (left := at - clock.now()) > 0:  # noqa: ASYNC110 - a clock may step, so the sleeper looks again
+    over = clock.monotonic() + max(0.0, at - clock.now())
+    while (left := min(at - clock.now(), over - clock.monotonic())) > 0:  # noqa: ASYNC110 - a clock may step
         await anyio.sleep((left if clock.virtual else min(left, _RECHECK)) / clock.rate)
 
 

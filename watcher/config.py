@@ -23,14 +23,14 @@ from watcher.alerts.settings import warnings as alerts_warnings
 from watcher.alerts.targets import url_of
 from watcher.budget.quota import Pool
 from watcher.clock import DAY
-from watcher.errors import ConfigError, Problem
+from watcher.errors import ConfigError, Problem, clip
 from watcher.model import USERS, Query
 from watcher.providers.provider import Account, Provider
 from watcher.providers.registry import PROVIDERS
 from watcher.rules.pack import load_packs
 from watcher.rules.rule import Rule, feeds, needed_signals, unfed
 from watcher.rules.settings import Judging
-from watcher.schedule.feasibility import overspent, worst_detection
+from watcher.schedule.feasibility import overspent, promised_gap, worst_detection
 from watcher.secret import Secret, SecretMissing
 from watcher.store import state_path
 from watcher.yamlfile import Document, Duration, Loc, Strict
@@ -93,6 +93,8 @@ class AccountConfig:
     needed: frozenset[str]
     pools: tuple[Pool, ...]
     queries: tuple[Query, ...]
+    gaps: Mapping[str, float]
+    """Query id -> the longest time between two looks that is promised, in seconds."""
 
     @property
     def name(self) -> str:
@@ -140,6 +142,7 @@ def build(document: Document, folder: Path) -> Config:
     stanzas = list(_stanzas(document))
     parsed = [(i, p, s) for i in stanzas if (p := reader.provider(i)) and (s := reader.account(i, p))]
     reader.unique_names(parsed)
+    reader.unique_credentials(parsed)
     paths = [folder / text for text in _packs(document)]
     rules = reader.attempt(lambda: load_packs(paths)) or ()
     reader.problems += _own_names(rules)
@@ -218,8 +221,8 @@ class _Reader:
         if word is None:
             what = f"accounts[{index}].provider is missing"
             self.problems.append(self.document.problem(loc, what, f"add `provider:` ({known})", at_key=True))
-        elif word not in PROVIDERS:
-            what = f"unknown provider {word}"
+        elif not isinstance(word, str) or word not in PROVIDERS:
+            what = f"unknown provider {clip(str(word), 40)}"
             self.problems.append(self.document.problem((*loc, "provider"), what, f"use one of {known}"))
         else:
             return PROVIDERS[word]
@@ -237,17 +240,32 @@ class _Reader:
                 self.problems.append(self.document.problem(("accounts", index, "name"), what, "give each its own name"))
             seen.add(settings.name)
 
+    def unique_credentials(self, parsed: Sequence[_Parsed]) -> None:
+        """An account owns its quotas: the same credential twice would be two budgets for one."""
+        seen: dict[tuple[object, ...], str] = {}
+        for index, _, settings in parsed:
+            secrets = tuple(value for _, value in settings if isinstance(value, Secret))
+            other = seen.setdefault((settings.provider, *secrets), settings.name)
+            if secrets and other != settings.name:
+                what = f"account {settings.name} has the credential of {other}: each would spend the whole budget"
+                self.problems.append(
+                    self.document.problem(("accounts", index), what, "make them one account with several projects")
+                )
+
     def compose(self, index: int, provider: Provider[Any], settings: Account, needed: frozenset[str]) -> AccountConfig:
         faults = provider.check(settings, needed)
         self.problems += [
             self.document.problem(("accounts", index, *fault.loc), fault.what, fault.remedy) for fault in faults
         ]
+        pools = () if faults else provider.pools(settings)
+        queries = () if faults else provider.queries(settings, needed)
         return AccountConfig(
             settings=settings,
             provider=provider,
             needed=needed,
-            pools=() if faults else provider.pools(settings),
-            queries=() if faults else provider.queries(settings, needed),
+            pools=pools,
+            queries=queries,
+            gaps={query.id: gap for query, gap in promised_gap(queries, pools).items()},
         )
 
 

@@ -4,7 +4,8 @@
     ├── ConfigError      every problem of a config or rule pack at once; exit 2
     ├── ProviderError    one look failed; `reason` drives schedule, metric label and log field alike
     ├── StoreError       the state cannot be read or written: no request leaves
-    │   └── StateLocked  another process holds the state; exit 2
+    │   ├── StateLocked  another process holds the state; exit 2
+    │   └── StoreRefused what was to be written contradicts what is there: trying again cannot help
     ├── SendError        one attempt at one target failed; `permanent` says whether another can help
     ├── Refused          a change that a person asked for is not made; `status` as HTTP numbers it
     └── ListenError      an address cannot be listened on; exit 2
@@ -101,6 +102,10 @@ class StoreError(WatcherError):
 
 class StateLocked(StoreError):  # noqa: N818 - a state, and it reads so where it is caught
     """Another process holds the state folder."""
+
+
+class StoreRefused(StoreError):  # noqa: N818 - likewise
+    """What was to be written contradicts the record, or has no form in it. Trying again cannot help."""
 
 
 class SendError(WatcherError):

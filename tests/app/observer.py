@@ -7,7 +7,7 @@ It asks an emulator of the same story, whose limits are lifted, for everything a
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,21 @@ _WIDE = {"look_back": "3d", "span": "3d"}
 
 
 async def observe(
-    *, clock: Clock, folder: Path, story: Mapping[str, Any], epoch: float, since: float, data: Mapping[str, Any]
+    *,
+    clock: Clock,
+    folder: Path,
+    story: Mapping[str, Any],
+    epoch: float,
+    since: float,
+    data: Mapping[str, Any],
+    bent: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[set[Fired], dict[str, Span]]:
-    """What fires from `since` until now, and the windows that were there to be seen, per query."""
+    """What fires from `since` until now, and the windows that were there to be seen, per query.
+
+    `bent` are the faults that belong to the data itself: a slot that is never offered is a hole to everyone.
+    """
     free = copy.deepcopy(dict(story))
-    free.pop("faults", None)
+    free["faults"] = [dict(fault) for fault in bent]
     for account in free["accounts"]:
         account["limits"] = {"per_minute": 1_000_000, "per_day": 1_000_000, **_WIDE}
     wide = copy.deepcopy(dict(data))
@@ -47,6 +57,7 @@ async def observe(
         answer = await source.look(query, int(since) // 20 * 20, FakePurse())
         seen[query.id] = answer.asked
         log += engine.receive(answer, clock.now()).transitions
+    log += engine.tick(clock.now() + config.judging.undecided_for).transitions  # what no answer will decide any more
     await source.aclose()
     return {_fired(t) for t in log if t.state is State.FIRING and t.retracts is None}, seen
 

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from tests.alerts.build import transition
 from tests.app import world
 from tests.conftest import EPOCH
-from tests.real.test_kill import free_port
+from tests.real.processes import free_port
 from watcher.app.daemon import Daemon
 from watcher.cli import main
 from watcher.clock import HOUR, VirtualClock, sleep

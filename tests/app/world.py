@@ -157,10 +157,11 @@ class World:
             config=built(data, self.folder),
             clock=self.clock,
             transports={"acme": self.wire},
-            senders=self._sender,
+            senders=self.sender,
         )
 
-    def _sender(self, target: str, settings: Secret | HttpTarget) -> FakeSender:
+    def sender(self, target: str, settings: Secret | HttpTarget | None) -> FakeSender:
+        """The target's sender, the same for every daemon started here."""
         return self.senders.setdefault(target, FakeSender(self.clock))
 
     async def live(self, data: Mapping[str, Any], seconds: float) -> Report:

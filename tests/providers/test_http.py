@@ -252,15 +252,15 @@ async def test_a_compression_bomb_is_cut_at_the_limit(encoding: str) -> None:
 @pytest.mark.parametrize(
     ("body", "encoding", "expected"),
     [
-        (gzip.compress(b"[1]"), "gzip", b"[1]"),
+        (gzip.compress(b"[1]", mtime=0), "gzip", b"[1]"),
         (zlib.compress(b"[1]"), "deflate", b"[1]"),
         (b"[1]", "identity", b"[1]"),
         (b"x" * 100, "", b"x" * 100),
-        (gzip.compress(b"x" * 100), "GZip", b"x" * 100),
+        (gzip.compress(b"x" * 100, mtime=0), "GZip", b"x" * 100),
         (b"[1]", "gzip", Reason.MALFORMED),
         (b"[1]", "br", Reason.MALFORMED),
         (b"x" * 101, "", Reason.TOO_LARGE),
-        (gzip.compress(b"x" * 101), "gzip", Reason.TOO_LARGE),
+        (gzip.compress(b"x" * 101, mtime=0), "gzip", Reason.TOO_LARGE),
     ],
 )
 async def test_bodies_are_inflated_up_to_the_limit(body: bytes, encoding: str, expected: bytes | Reason) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import anyio
@@ -20,11 +23,38 @@ def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "watcher", *words]
 
 
+def program(name: str, package: str) -> str:
+    """The path of a program that these tests need; without it they fail with what to do."""
+    path = shutil.which(name)
+    if path is None:
+        raise AssertionError(f"{name} is not installed. Run: apt-get install --no-install-recommends {package}")
+    return path
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
 @contextlib.contextmanager
-def running(words: Sequence[str], *, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(
+    words: Sequence[str], *, folder: Path, log: str = LOG, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """A process of the program in `folder`; its stderr is appended to a file there. Killed at the end if need be."""
-    with (folder / LOG).open("ab") as log:
-        process = subprocess.Popen(command(*words), cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    with started(command(*words), folder=folder, log=log, environment=environment) as process:
+        yield process
+
+
+@contextlib.contextmanager
+def started(
+    line: Sequence[str], *, folder: Path, log: str, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Any process, likewise."""
+    whole = os.environ | dict(environment or {})
+    with (folder / log).open("ab") as out:
+        process = subprocess.Popen(line, cwd=folder, env=whole, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
         try:
             yield process
         finally:

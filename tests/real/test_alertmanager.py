@@ -16,7 +16,7 @@ import pytest
 from tests.alerts.build import LABELS, T0, commit, settle, transition
 from tests.alerts.fakes import FakeStore
 from tests.alerts.test_http import box
-from tests.real.test_kill import free_port
+from tests.real.processes import free_port
 from watcher.alerts import http as targets
 from watcher.alerts.http import AlertmanagerSender, HttpPost
 from watcher.clock import WallClock, rfc3339

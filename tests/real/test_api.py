@@ -10,8 +10,7 @@ import pytest
 import yaml
 
 from tests.app import world
-from tests.real.processes import command, running, until_ready
-from tests.real.test_kill import free_port
+from tests.real.processes import command, free_port, running, until_ready
 
 TOKEN = "0123456789abcdef0123"
 

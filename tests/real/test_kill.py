@@ -7,24 +7,21 @@ really killed. At rate 300 a day takes five minutes; `make test` runs the short 
 from __future__ import annotations
 
 import random
-import socket
 import time
 from pathlib import Path
 from typing import Any
 
 import anyio
-import msgspec
 import pytest
 import yaml
+from anyio.abc import TaskStatus
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from tests.app import world
 from tests.app.observer import observe
 from tests.conftest import EPOCH
-from tests.real.processes import running
+from tests.real.processes import free_port, running
+from tests.real.sink import sink
 from watcher.app.report import episodes
 from watcher.clock import DAY, HOUR, VirtualClock, rfc3339
 from watcher.emulator.agora import build_agora
@@ -43,22 +40,6 @@ PROJECTS = [
 ]
 
 
-class Sink:
-    """A web hook that keeps every body it accepted."""
-
-    def __init__(self) -> None:
-        self.bodies: list[dict[str, Any]] = []
-        self.app = Starlette(routes=[Route("/", self._receive, methods=["POST"])])
-
-    async def _receive(self, request: Request) -> Response:
-        self.bodies.append(msgspec.json.decode(await request.body()))
-        return Response(status_code=204)
-
-    def references(self) -> list[str]:
-        """The id of each message received, from its last line."""
-        return [str(b["message"]).rpartition("ref: ")[2].strip() for b in self.bodies]
-
-
 def incidents(dice: random.Random, *, hours: float) -> list[dict[str, Any]]:
     """One incident per twenty minutes, each of five to fifteen minutes, from well after the start."""
     names = {"videoFreezeRate": "14%", "audioFreezeRate": "9%", "joinSuccessRate": "80%"}
@@ -73,12 +54,6 @@ def incidents(dice: random.Random, *, hours: float) -> list[dict[str, Any]]:
     return found
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 async def campaign(folder: Path, *, hours: float, kills: int, seed: int) -> dict[str, Any]:
     """Run for so many virtual hours with so many kills; what the vendor, the targets and the state say of it."""
     dice = random.Random(seed)
@@ -86,13 +61,11 @@ async def campaign(folder: Path, *, hours: float, kills: int, seed: int) -> dict
     clock = VirtualClock(epoch=START, rate=RATE, started=started)
     tale = world.scenario(incidents=incidents(dice, hours=hours - 1.5))
     emulator = build_agora(reads(yaml.safe_dump(tale), epoch=EPOCH), clock)
-    sink = Sink()
-    async with anyio.create_task_group() as tasks:
-        vendor = await tasks.start(_serve, emulator.app, False)
-        hook = await tasks.start(_serve, sink.app, True)
+    async with sink() as hook, anyio.create_task_group() as tasks:
+        vendor = await tasks.start(_serve_vendor, emulator.app)
         data = world.config(folder, projects=PROJECTS)
         data["accounts"][0]["base_urls"] = [f"http://127.0.0.1:{vendor}", f"http://localhost:{vendor}"]
-        data["targets"] = {"pager": f"json://127.0.0.1:{hook}/", "mail": f"json://127.0.0.1:{hook}/"}
+        data["targets"] = {"pager": f"json://127.0.0.1:{hook.port}/", "mail": f"json://127.0.0.1:{hook.port}/"}
         data["http"] = {"listen": f"127.0.0.1:{free_port()}"}
         (folder / "config.yaml").write_text(yaml.safe_dump(data))
         words = ["run", "-c", "config.yaml", "--virtual-clock", f"{START},{RATE},{started!r}"]
@@ -118,14 +91,14 @@ async def campaign(folder: Path, *, hours: float, kills: int, seed: int) -> dict
         "quotas": report["quotas"],
         "episodes": found,
         "gaps": gaps,
-        "sink": sink,
+        "hook": hook,
         "notifications": notifications,
         "fired": {f for f in fired if START <= f[2] < START + (hours - 1) * HOUR},
     }
 
 
-async def _serve(app: Starlette, date_header: bool, *, task_status: anyio.abc.TaskStatus[int]) -> None:
-    await serve(app, host="127.0.0.1", port=0, date_header=date_header, task_status=task_status)
+async def _serve_vendor(app: Starlette, *, task_status: TaskStatus[int]) -> None:
+    await serve(app, host="127.0.0.1", port=0, date_header=False, task_status=task_status)
 
 
 def judge(result: dict[str, Any], *, kills: int) -> None:
@@ -139,7 +112,7 @@ def judge(result: dict[str, Any], *, kills: int) -> None:
     missed = result["fired"] - paged
     assert result["fired"], "a campaign without incidents proves nothing"
     assert not missed, sorted((rule, rfc3339(at)) for rule, _, at in missed)
-    received = result["sink"].references()
+    received = result["hook"].references()
     sent = {n.id for n in result["notifications"] if n.sent_at is not None}
     assert sent <= set(received)
     assert len(received) - len(set(received)) <= kills * 2, "only what was in flight may come twice"

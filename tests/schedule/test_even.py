@@ -294,7 +294,7 @@ def test_the_longest_unseen_is_next_at_the_even_distance() -> None:
     """After the latest look, by what is left of the day."""
     slot = choose(state(0, ago=400), state(1, ago=200), state(2, ago=30))
     assert (slot.query_id, slot.reason) == ("q00", Why.DUE)
-    assert slot.at == pytest.approx(NOW - 30 + (DAY / 2 + 30) / 241)
+    assert slot.at == pytest.approx(NOW - 30 + (DAY / 2 + 30) / 241, abs=0.01)
 
 
 def test_no_query_is_nothing_to_do() -> None:
@@ -329,7 +329,7 @@ def test_a_failing_query_backs_off_up_to_a_round(failures: int, turns: int) -> N
     slot = choose(*states)
     assert slot.query_id == "q00"
     assert slot.reason is Why.RETRY
-    assert slot.at == pytest.approx(NOW + turns * (DAY / 2) / 241, rel=1e-6)
+    assert slot.at == pytest.approx(NOW + turns * (DAY / 2) / 241, abs=0.01)
 
 
 def test_a_retry_comes_before_its_windows_are_lost_where_there_is_time() -> None:
@@ -348,7 +348,7 @@ def test_nothing_goes_out_of_turn_while_the_latest_look_failed(urgent: bool) -> 
     """Two queries are far behind, but the vendor is in trouble: the next probe comes at the normal pace."""
     troubled = (state(0, ago=30, failures=2), state(1, ago=9000), state(2, ago=8000, urgent=urgent))
     slot = choose(*troubled)
-    assert slot.at == pytest.approx(NOW - 30 + (DAY / 2 + 30) / 241)
+    assert slot.at == pytest.approx(NOW - 30 + (DAY / 2 + 30) / 241, abs=0.01)
     assert slot.query_id == "q01"
     healthy = (state(0, ago=30), *troubled[1:])
     assert choose(*healthy) == Slot(query_id="q01", at=NOW, reason=Why.CATCH_UP)

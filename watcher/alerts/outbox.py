@@ -406,9 +406,9 @@ class Outbox:
         idle = [m for m in self._backlog.queue.values() if m.id not in self._flights and self._may_go(m)]
         if not idle:
             return None
-        chosen = min(idle, key=lambda m: (not self._is_due(m, now), m.attempts, m.created_at, m.id))
-        if not self._is_due(chosen, now):
-            return min(max(m.next_at, self._not_before) for m in idle)
+        chosen = min(idle, key=lambda m: (self._due_at(m, now) > now, m.attempts, m.created_at, m.id))
+        if self._due_at(chosen, now) > now:
+            return min(self._due_at(m, now) for m in idle)
         await self._attempt(chosen)
         return self._clock.now()
 
@@ -416,10 +416,10 @@ class Outbox:
         """While draining, only what would otherwise be lost."""
         return not self._draining or (message_.id in self._backlog.volatile and not message_.attempts)
 
-    def _is_due(self, message_: Notification, now: float) -> bool:
-        """A wait longer than any that is given out means that the clock was stepped back: due."""
-        at = max(message_.next_at, self._not_before)
-        return at <= now or at > now + 2 * LONGEST_WISH
+    def _due_at(self, message_: Notification, now: float) -> float:
+        """When it may go. A wait longer than any that is given out means that the clock was set back: now."""
+        waits = ((message_.next_at, LONGEST_RETRY), (self._not_before, LONGEST_WISH))
+        return max(at if at <= now + longest else now for at, longest in waits)
 
     async def _attempt(self, message_: Notification) -> None:
         """Start an attempt and stay with it for the deadline; beyond it, it goes on as hung."""

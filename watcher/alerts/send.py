@@ -57,12 +57,15 @@ class AppriseSender:
         body, body_format = _body(plugin, notification)
         service = apprise.Apprise(asset=plugin.asset)
         service.add(plugin)
-        result = service.notify(
-            body=body,
-            title=notification.title,
-            notify_type=_TYPES.get(notification.kind, "info"),
-            body_format=body_format,
-        )
+        try:
+            result = service.notify(
+                body=body,
+                title=notification.title,
+                notify_type=_TYPES.get(notification.kind, "info"),
+                body_format=body_format,
+            )
+        except Exception as error:  # noqa: BLE001 - a plugin of a hundred: whatever it raises is one failed attempt
+            raise SendError(f"the service's plugin raised {type(error).__name__}") from None
         if len(self._idle) < MAX_ATTEMPTS_AT_ONCE:
             self._idle.append(plugin)  # kept, since it remembers how fast the service may be called
         return any(bool(attempt) for service_result in result for attempt in service_result)

@@ -26,7 +26,7 @@ from watcher.clock import MINUTE, Clock, real_deadline, real_monotonic
 from watcher.errors import ProviderError, Reason, StoreError
 from watcher.model import Answer, Commit, Gap, Query, Source
 from watcher.rules.engine import Engine, Verdicts
-from watcher.schedule.state import Policy, QueryState, Slot, extra_requests, failed, looked, wanted
+from watcher.schedule.state import Policy, QueryState, Slot, extra_requests, failed, looked, rewound, wanted
 
 LONGEST_LOOK = 30.0  # real seconds, pages and second domains included
 STORE_RETRY = 10.0  # run seconds until a ledger that could not write is asked again
@@ -71,7 +71,7 @@ class AccountLoop:
         self.states: tuple[QueryState, ...] = ()
         self.slot: Slot | None = None
         self._source = source
-        self._queries = {query.id: query for query in source.queries}
+        self.queries = {query.id: query for query in source.queries}
         self._policy = policy
         self._recorder = recorder
         self._clock = clock
@@ -102,13 +102,14 @@ class AccountLoop:
         """Make the look whose time has come, if there is one; the instant to come back at."""
         now = self._clock.now()
         await self._record_verdicts(self.engine.tick(now))
-        self.states = wanted(self.states, self._undecided())
+        covered = {query: self._on_run_clock(until) for query, until in self.covered.items()}
+        self.states = wanted(rewound(self.states, covered, now), self._undecided())
         usage = self.ledger.usage(now)
         self.sight.budget(usage, now)
         self.slot = self._policy.next(self.states, usage, now)
         if self.slot.query_id is None or self.slot.at > now:
             return self._wake_at(self.slot.at, now)
-        return await self._look(self._queries[self.slot.query_id], self.slot)
+        return await self._look(self.queries[self.slot.query_id], self.slot)
 
     # ── one look ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -128,7 +129,7 @@ class AccountLoop:
         purse = LookPurse(ledger=self.ledger, pools=query.pools, first=spend, extra=extra)
         started = real_monotonic()
         try:
-            answer = await self._ask(query, self.covered.get(query.id), purse)
+            answer = await self._ask(query, self._covered(query), purse)
         except ProviderError as error:
             await self._failed(query, error)
         except StoreError as error:
@@ -149,7 +150,7 @@ class AccountLoop:
         now = self._clock.now()
         self._note_outcome(query, OK)
         self.stats.oddities.update(answer.oddities)
-        covered = self.covered[query.id] = max(answer.asked.end, self.covered.get(query.id, 0))
+        covered = self.covered[query.id] = max(answer.asked.end, self._covered(query) or 0)
         self.states = looked(self.states, query.id, at=now, covered_until=covered - self.ledger.offset)
         gaps = self._gaps(query, answer, now)
         verdicts = self.engine.receive(answer, now)
@@ -203,6 +204,7 @@ class AccountLoop:
     async def _open_ledger(self) -> None:
         """What was spent today must be known before anything is; a store that fails is asked until it answers."""
         while not self._stopping:
+            self._bell = anyio.Event()
             try:
                 await self.ledger.open()
             except StoreError as error:
@@ -211,10 +213,15 @@ class AccountLoop:
             else:
                 return
 
+    def _covered(self, query: Query) -> int | None:
+        """Up to where a query is covered. What lies ahead of the vendor's time was said by a clock that was wrong."""
+        covered = self.covered.get(query.id)
+        return None if covered is None or covered > self.ledger.vendor_now() + query.width else covered
+
     def _undecided(self) -> set[str]:
         """The queries whose answer an undecided verdict waits for."""
         series = self.engine.wanted()
-        return {q.id for q in self._queries.values() if not series.isdisjoint(q.series)} if series else set()
+        return {q.id for q in self.queries.values() if not series.isdisjoint(q.series)} if series else set()
 
     def _on_run_clock(self, covered: int | None) -> float | None:
         """An event time (vendor time) on the run clock, which the schedule lives by."""
@@ -234,3 +241,17 @@ class AccountLoop:
     async def _ring_at(self, at: float) -> None:
         await self._clock.sleep_until(at)
         self._bell.set()
+
+
+def overdue(gaps: Mapping[str, float], loop: AccountLoop) -> bool:
+    """Whether the newest answered window of every query is older than twice the promised gap plus the vendor's delay.
+
+    Data age, not failed looks: whatever keeps the daemon from looking (a clock, a disk, a mistake), this sees it. Of
+    every query, since after an outage one after the other is caught up with.
+    """
+    vendor_now = loop.ledger.vendor_now()
+    return bool(loop.covered) and all(
+        vendor_now - until > 2 * gaps.get(query, loop.queries[query].reach) + loop.queries[query].delay
+        for query, until in loop.covered.items()
+        if query in loop.queries
+    )

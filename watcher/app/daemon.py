@@ -8,8 +8,8 @@ in place was considered and would be one. What it costs is memory that is not re
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -21,9 +21,9 @@ from watcher.alerts.blind import BLIND, NOT_DURABLE, own_troubles
 from watcher.alerts.desk import KEEP_OVER, Desk
 from watcher.alerts.http import AlertmanagerSender
 from watcher.alerts.outbox import Outbox
-from watcher.alerts.route import Routing, obliged, told_before
+from watcher.alerts.route import Routing, Told, obliged, told_before
 from watcher.alerts.targets import AlertmanagerSettings, HeartbeatSettings, HttpTarget
-from watcher.app.account import AccountLoop
+from watcher.app.account import AccountLoop, overdue
 from watcher.app.desk import Live
 from watcher.app.recorder import Recorder
 from watcher.app.report import Report, report
@@ -34,18 +34,22 @@ from watcher.app.supervise import supervise
 from watcher.budget.ledger import KEEP, Ledger
 from watcher.clock import DAY, HOUR, Clock, boot_id, real_deadline, sleep
 from watcher.config import AccountConfig, Config
-from watcher.errors import Refused, StoreError
+from watcher.errors import Refused, StoreError, clip
 from watcher.metrics import Snapshot
-from watcher.model import Commit, SavedAlert, Sender, Transition
+from watcher.model import Commit, Delivery, SavedAlert, Sender, State, Transition
 from watcher.rules.engine import Engine, Verdicts
 from watcher.schedule.even import EvenPolicy
 from watcher.secret import Secret
 from watcher.store import SqliteStore, open_store
 from watcher.web import NewAck, NewSilence
-from watcher.workers import InlineWorkers, ThreadWorkers, Workers
+from watcher.workers import InlineWorkers, StoreWorkers, ThreadWorkers, Workers
 
 T = TypeVar("T")
 
+TARGET_REMOVED = "target removed"
+
+STORE_PATIENCE = 20.0  # real seconds after which a disk that does not answer is one that fails
+STORE_RETRY = 5.0  # run seconds until a state that could not be read is read again
 DRAIN = 8.0  # real seconds: accounts first, then what is in flight; a service manager usually waits 10 at least
 ACCOUNTS_STOP = 4.0  # of them, for looks under way
 TROUBLES_EVERY = 15.0  # run seconds between two judgements of the daemon's own sight
@@ -90,7 +94,7 @@ class Daemon:
         self._clock = clock
         self._transports = transports or {}
         self._senders = senders or self._sender
-        self._store_workers = self._threads(1)
+        self._store_workers = StoreWorkers(self._threads(1), patience=STORE_PATIENCE)
         self._store: SqliteStore = open_store(config.state)
         self._parts: _Parts | None = None
         self._next: Config | None = None
@@ -158,25 +162,25 @@ class Daemon:
 
     def alerts(self) -> list[dict[str, Any]]:
         """What fires."""
-        return self._live().alerts()
+        return self._desk().alerts()
 
     def silences(self) -> list[dict[str, Any]]:
         """Those that hold, will hold, or ended lately."""
-        return self._live().silences()
+        return self._desk().silences()
 
     async def add_silence(self, wish: NewSilence) -> dict[str, Any]:
         """Begin a silence. Raises `Refused`."""
-        return await self._live().add_silence(wish)
+        return await self._desk().add_silence(wish)
 
     async def expire_silence(self, silence: str) -> dict[str, Any]:
         """End a silence now. Raises `Refused`."""
-        return await self._live().expire_silence(silence)
+        return await self._desk().expire_silence(silence)
 
     async def acknowledge(self, alert: str, wish: NewAck) -> dict[str, Any]:
         """Note that somebody has an alert in hand. Raises `Refused`."""
-        return await self._live().acknowledge(alert, wish)
+        return await self._desk().acknowledge(alert, wish)
 
-    def _live(self) -> Live:
+    def _desk(self) -> Live:
         if self._parts is None:
             raise Refused(503, "the daemon is starting: try again")
         return Live(desk=self._parts.desk, recorder=self._parts.recorder, clock=self._clock)
@@ -190,8 +194,7 @@ class Daemon:
     # ── one configuration's life ─────────────────────────────────────────────────────────────────────────────────────
 
     async def _generation(self) -> None:
-        parts = await self._build(self.config)
-        self._parts = parts
+        parts = self._parts = await self._built(self.config)
         async with anyio.create_task_group() as tasks:
             for target, outbox in parts.outboxes.items():
                 tasks.start_soon(self._supervised, f"outbox {target}", outbox.run)
@@ -224,8 +227,19 @@ class Daemon:
                 for outbox in parts.outboxes.values():
                     drains.start_soon(outbox.drain, DRAIN)
 
-    async def _build(self, config: Config) -> _Parts:
-        """The parts that accounts share, as the recorded state says."""
+    async def _built(self, config: Config) -> _Parts:
+        """Built from the state. At the start a state that cannot be read ends it; a reload waits until it can be."""
+        while True:
+            try:
+                return await self._build(config, self._parts)
+            except StoreError as error:
+                if self._parts is None:
+                    raise
+                self._log.error("reload_waits_for_the_state", detail=clip(str(error)))
+            await sleep(self._clock, STORE_RETRY)
+
+    async def _build(self, config: Config, before: _Parts | None) -> _Parts:
+        """The parts that accounts share, as the recorded state says, and as the parts `before` know better."""
         routing = Routing.of(config.alerts, page_ended_within=config.judging.page_ended_within)
         transitions, obligations = await self._stored(lambda: (self._store.transitions(), self._store.obligations()))
         desk = Desk(config.alerts)
@@ -242,17 +256,41 @@ class Daemon:
             workers=self._store_workers,
             clock=self._clock,
             routing=routing,
-            told=told_before(transitions, obliged(obligations), tuple(config.alerts.targets)),
+            told=_told(transitions, obliged(obligations), config, before),
             outboxes=outboxes,
             desk=desk,
+            kept=before.recorder.kept if before else (),
         )
+        await self._give_up_removed_targets(config, {o.target for o in obligations})
+        await recorder.record(Commit(transitions=_unheard(transitions, recorder.told)))
         await self._retire_removed_accounts(config, recorder)
-        own = {t.alert_id: t for t in transitions if t.rule in (BLIND, NOT_DURABLE)}
+        own = {t.alert_id: t for t in transitions if t.rule in (BLIND, NOT_DURABLE)} | (before.own if before else {})
+        told = {t.labels["account"]: t for t in own.values() if t.rule == BLIND and t.state is State.FIRING}
         sights = {
-            account.name: Sight(account=account.name, provider=account.settings.provider, queries=len(account.queries))
+            account.name: Sight(
+                account=account.name,
+                provider=account.settings.provider,
+                queries=len(account.queries),
+                told=told.get(account.name),
+            )
             for account in config.accounts
         }
         return _Parts(config=config, recorder=recorder, outboxes=outboxes, sights=sights, desk=desk, own=own)
+
+    async def _give_up_removed_targets(self, config: Config, targets: Iterable[str]) -> None:
+        """What is still owed to a target that is no longer configured is given up with that reason, and said."""
+        now = self._clock.now()
+        for target in sorted(set(targets) - {"", *config.alerts.targets}):
+            owed = await self._stored(partial(self._store.open_obligations, target))
+            unsent = await self._stored(partial(self._store.unsent, target))
+            if owed:
+                reasons = dict.fromkeys((o.id for o in owed), TARGET_REMOVED)
+                await self._stored(partial(self._store.drop_obligations, reasons, now))
+            for message in unsent:
+                over = replace(message, delivery=Delivery.EXPIRED, error=TARGET_REMOVED)
+                await self._stored(partial(self._store.update_notification, over))
+            if owed or unsent:
+                self._log.error("removed_target_was_owed", target=target, obligations=len(owed), messages=len(unsent))
 
     async def _retire_removed_accounts(self, config: Config, recorder: Recorder) -> None:
         """Alerts of accounts that are no longer configured end, as those of removed rules do."""
@@ -283,9 +321,18 @@ class Daemon:
     # ── tasks ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _account(self, account: AccountConfig) -> None:
-        """One account from its recorded state on; begun anew after a crash, so nothing half-done is kept."""
+        """One account from its recorded state on, as soon as that can be read."""
         parts = self._parts
         assert parts is not None
+        while True:
+            try:
+                return await self._live(account, parts)
+            except StoreError as error:
+                parts.recorder.fails(error)
+            await sleep(self._clock, STORE_RETRY)
+
+    async def _live(self, account: AccountConfig, parts: _Parts) -> None:
+        """One account's life; begun anew after a crash, so nothing half-done is kept. Raises `StoreError`."""
         engine = Engine(rules=parts.config.rules, settings=parts.config.judging)
         store, now = self._store, self._clock.now()
         ids = {query.id for query in account.queries}
@@ -328,6 +375,10 @@ class Daemon:
         parts = self._parts
         assert parts is not None
         while True:
+            now = self._clock.now()
+            for account in parts.config.accounts:
+                loop = parts.loops.get(account.name)
+                parts.sights[account.name].stale(loop is not None and overdue(account.gaps, loop), now)
             sights = [sight.view() for sight in parts.sights.values()]
             found = own_troubles(sights, parts.recorder.sight, parts.own, now=self._clock.now())
             parts.own.update({t.alert_id: t for t in found})
@@ -366,6 +417,20 @@ class Daemon:
 
     async def _stored(self, call: Callable[[], T]) -> T:
         return await self._store_workers.run(call)
+
+
+def _told(log: Sequence[Transition], ids: Collection[str], config: Config, before: _Parts | None) -> Told:
+    """Who holds which page, among the targets that exist; what was decided and not recorded counts too."""
+    targets = tuple(config.alerts.targets)
+    decided = before.recorder.told if before else {}
+    told = {**told_before(log, ids, targets), **{a: held & set(targets) for a, held in decided.items()}}
+    return {alert: held for alert, held in told.items() if held}
+
+
+def _unheard(log: Sequence[Transition], told: Told) -> list[Transition]:
+    """Alerts that fire and that no target holds: all that did were removed. Today's routes are told."""
+    last = {entry.alert_id: entry for entry in log}
+    return [entry for entry in last.values() if entry.state is State.FIRING and entry.alert_id not in told]
 
 
 class _Group:

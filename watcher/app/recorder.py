@@ -23,7 +23,7 @@ from watcher.alerts.desk import Desk
 from watcher.alerts.outbox import Outbox
 from watcher.alerts.route import Routing, Told, oblige
 from watcher.clock import Clock
-from watcher.errors import StoreError, clip
+from watcher.errors import StoreError, StoreRefused, clip
 from watcher.model import Commit, Obligation, SavedAlert, State, Store
 from watcher.workers import Workers
 
@@ -31,7 +31,7 @@ MAX_KEPT = 10_000  # transitions in memory while the store fails
 
 
 class Recorder:
-    """Records steps; `told` is what targets were told before this start (`route.told_before`)."""
+    """Records steps; `told` is what targets were told before (`told_before`), `kept` what is still to be written."""
 
     def __init__(
         self,
@@ -43,6 +43,7 @@ class Recorder:
         told: Told,
         outboxes: Mapping[str, Outbox],
         desk: Desk,
+        kept: Sequence[Commit] = (),
     ) -> None:
         self._store = store
         self._workers = workers
@@ -52,11 +53,12 @@ class Recorder:
         self._outboxes = outboxes
         self._desk = desk
         self._turn = anyio.Lock()
-        self._kept: list[Commit] = []
+        self._kept: list[Commit] = list(kept)
         self._log = log.get("recorder")
         self.sight = StoreSight()
         self.failures = 0
         self.overflowed = 0
+        self.refused = 0
         self.unrouted = 0
         self.entered: Counter[State] = Counter()
 
@@ -74,6 +76,11 @@ class Recorder:
             whole = merge([*self._kept, replace(step, obligations=owed, silences=silences)])
             try:
                 await self._workers.run(partial(self._store.commit, whole))
+            except StoreRefused as error:
+                self._kept.clear()
+                self._offer(whole.obligations)
+                await self._without_what_is_refused(whole, error)
+                return False
             except StoreError as error:
                 self._keep(whole)
                 self._fails(error, now)
@@ -88,9 +95,31 @@ class Recorder:
             return True
 
     @property
+    def told(self) -> Told:
+        """Who was obliged to hear of which firing alert, as decided; the store may not know it yet."""
+        return self._told
+
+    @property
+    def kept(self) -> Sequence[Commit]:
+        """What is only in memory: a reload hands it to the next recorder."""
+        return tuple(self._kept)
+
+    @property
     def waiting(self) -> bool:
         """Whether something is in memory that should be recorded."""
         return bool(self._kept)
+
+    async def _without_what_is_refused(self, whole: Commit, error: StoreError) -> None:
+        """A step that contradicts the record is never going to fit: its pages go out, its points are kept, and the rest
+        of it is given up, loudly. To retry it for ever would take every other account's steps with it."""
+        self.refused += 1
+        self._log.error("step_refused", detail=clip(str(error)), transitions=len(whole.transitions))
+        try:
+            await self._workers.run(
+                partial(self._store.commit, Commit(points=whole.points, covered=whole.covered, gaps=whole.gaps))
+            )
+        except StoreError as failure:
+            self._fails(failure, self._clock.now())
 
     def fails(self, error: StoreError) -> None:
         """Somebody else (the ledger) met the failing store."""
@@ -114,6 +143,9 @@ class Recorder:
             lost = {(t.alert_id, t.seq) for t in whole.transitions[:excess]}
             obligations = [o for o in whole.obligations if (o.transition.alert_id, o.transition.seq) not in lost]
             whole = replace(whole, transitions=whole.transitions[excess:], obligations=obligations)
+        if (excess := len(whole.points) - MAX_KEPT) > 0:
+            self.overflowed += excess  # read again after a restart, where the vendor still has them
+            whole = replace(whole, points=whole.points[excess:])
         self._kept = [whole]
 
     def _offer(self, obligations: Sequence[Obligation]) -> None:

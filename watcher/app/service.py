@@ -21,6 +21,7 @@ from watcher.errors import ConfigError
 from watcher.httpserver import serve as serve_http
 from watcher.metrics import render
 from watcher.web import ReadyReport, build_web
+from watcher.workers import ThreadWorkers
 
 _log = log.get("service")
 
@@ -72,15 +73,20 @@ async def _signals(daemon: Daemon, path: Path) -> None:
                 _log.info("stopping", signal=signal.Signals(received).name)
                 await daemon.stop()
                 return
-            _reload(daemon, path)
+            await _reload(daemon, path)
 
 
-def _reload(daemon: Daemon, path: Path) -> None:
+async def _reload(daemon: Daemon, path: Path) -> None:
+    """In a thread, since a thousand rules take a second to read and pages shall leave meanwhile."""
     try:
-        config = ready_config(path)
+        config = await ThreadWorkers(1).run(partial(ready_config, path))
     except ConfigError as error:
         daemon.reload_refused()
         _log.error("reload_refused", problems=[str(p) for p in error.problems[:20]], count=len(error.problems))
+        return
+    except Exception as error:  # noqa: BLE001 - a mistake in reading must not stop what runs
+        daemon.reload_refused()
+        _log.error("reload_refused", problems=[f"{path}: could not be read ({type(error).__name__})"], count=1)
         return
     for key, old, new in (
         ("state", daemon.config.state, config.state),

@@ -100,7 +100,7 @@ def _account(account: AccountConfig, loop: AccountLoop, now: float) -> AccountHe
             for u in usage
         ],
         pools=[
-            PoolHealth(pool=u.pool, family=u.family, requests=u.total, refused=u.refused_by_vendor)
+            PoolHealth(pool=u.pool, family=u.family, requests=u.granted, refused=u.refused_by_vendor)
             for u in {u.pool: u for u in usage}.values()
         ],
         blind=loop.sight.reason(),

@@ -72,6 +72,7 @@ class Ledger:
         self._pruned = -math.inf
         self._blocks: dict[str, Block] = {}
         self._refused_by_vendor = dict.fromkeys(self._book.pools, 0)
+        self._granted = dict.fromkeys(self._book.pools, 0)
         self._recorded: set[tuple[str, float]] = set()  # (pool, start of day) that had a record before this start
         self._unsure: dict[str, bool] = {}  # id -> whether it was stamped on this very timeline
         self._sent: dict[str, float] = {}  # id -> monotonic time of spending, while an answer may correct the stamp
@@ -176,6 +177,8 @@ class Ledger:
         self._sent[spend.id] = mono
         self._waiting.add(spend.id)
         self._count(granted=1)
+        for pool in spend.pools:
+            self._granted[pool] += 1
         return spend
 
     async def refund(self, spend: Spend) -> None:
@@ -281,6 +284,7 @@ class Ledger:
             worst=self._book.worst(pool.id, quota),
             total=self._book.total(pool.id),
             refused_by_vendor=self._refused_by_vendor[pool.id],
+            granted=self._granted[pool.id],
         )
 
     # ── stamps ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -13,8 +13,9 @@ class Usage:
 
     `spent` is what the current fixed window holds (assumed units included), `left` how many more the ledger would grant
     in it, `resets_at` when the next one begins for sure, `free_at` when one more request could leave. `worst` is the
-    most requests of any single fixed window, `total` all requests in the record. `blocked_until` is set, with the
-    vendor's `reason`, where the vendor refused.
+    most requests of any single fixed window, `total` all requests in the record; `granted` are those since the start,
+    refunds not taken off, so that it never falls. `blocked_until` is set, with the vendor's `reason`, where the vendor
+    refused.
     """
 
     account: str
@@ -33,6 +34,7 @@ class Usage:
     worst: int
     total: int
     refused_by_vendor: int
+    granted: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ enough to page for it), and one that begins while we watch.
 from __future__ import annotations
 
 import re
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -59,9 +60,9 @@ async def run_demo(*, seconds: float, rate: float, say: Say) -> dict[str, Any]:
 
 
 def shipped_rules() -> Path:
-    """The folder of rule packs: beside the package in a checkout, inside it where it is installed."""
-    inside = _HERE.parent / "packs"
-    return inside if inside.is_dir() else _HERE.parent.parent / "rules"
+    """The folder of rule packs: beside the package in a checkout, under the prefix where it is installed."""
+    checkout = _HERE.parent.parent / "rules"
+    return checkout if (checkout / "agora.yaml").is_file() else Path(sys.prefix) / "share" / "watcher" / "rules"
 
 
 def _config(*, vendor: int, hook: int, folder: Path) -> str:

@@ -22,7 +22,7 @@ from watcher.rules import memory
 from watcher.rules.alert import Alert, Change, judge, new_alert, skip
 from watcher.rules.columns import Column, Losses
 from watcher.rules.frame import Frame
-from watcher.rules.known import Known, PointsOf, Project, project_of
+from watcher.rules.known import KEPT, Known, PointsOf, Project, project_of
 from watcher.rules.rule import Rule, companions, feeds
 from watcher.rules.settings import Judging
 from watcher.rules.speech import Speaker, ended_by_rule
@@ -457,7 +457,7 @@ class Engine:
                     query,
                     series,
                     covered=until,
-                    since=since.get(project_of(series), self._known.decided(until)),
+                    since=since.get(project_of(series), until - KEPT),
                     look_back=max((rule.aggregate.windows(query.width) for rule in self._rules), default=0),
                     holes=holes.get(series, ()),
                     points=points,

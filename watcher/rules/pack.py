@@ -204,7 +204,12 @@ def _elsewhere(rule: Rule, known: Rule) -> Problem:
 def _files(paths: Sequence[Path], problems: list[Problem]) -> list[Path]:
     found: dict[Path, Path] = {}
     for path in paths:
-        if path.is_dir():
+        try:
+            is_folder = path.is_dir()
+        except OSError as error:
+            problems.append(Problem(clip(str(path)), 0, 0, f"cannot be read ({error.strerror})", "name a file"))
+            continue
+        if is_folder:
             files = [p for p in sorted(path.rglob("*.yaml")) if not _is_aside(p.relative_to(path).parent)]
             if not files:
                 problems.append(Problem(str(path), 0, 0, "holds no *.yaml", "name a rule pack or a folder of them"))

@@ -9,13 +9,13 @@ Quotas are seen through `UsageView` and `PoolView`, which the budget's types sat
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Protocol
 
+from watcher.clock import DAY
 from watcher.model import Query
-from watcher.schedule.load import Load
 
 
 class Why(StrEnum):
@@ -25,23 +25,9 @@ class Why(StrEnum):
     CATCH_UP = "catch_up"  # behind after a start or a pause
     URGENT = "urgent"  # an undecided rule waits for it
     RETRY = "retry"  # its last look failed
-    PROMISE = "promise"  # the longest gap it was promised is up
-    PENDING = "pending"  # a pending alert could be confirmed
-    SIBLING = "sibling"  # another signal or product of the project is in breach
-    NEAR = "near"  # its turn, sooner since its values are near a rule's line
-    HINT = "hint"  # somebody outside said that something is wrong
     BLIND = "blind"  # nothing: the vendor refuses until then
     SPENT = "spent"  # nothing: our own budget is spent until then
     IDLE = "idle"  # nothing to look at
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
-    """A reason to look out of turn: at windows up to event time `covers` (run clock). Lower `rank` goes first."""
-
-    reason: Why
-    covers: float
-    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +47,6 @@ class QueryState:
     alone: int = 0
     not_before: float = 0.0
     urgent: bool = False
-    load: Load | None = None
-    idle: bool = False
-    heat: float = 1.0
-    evidence: Evidence | None = None
 
     @property
     def seen(self) -> float | None:
@@ -130,6 +112,9 @@ class Policy(Protocol):
         ...
 
 
+_LONGEST_WISH = float(DAY)
+"""Seconds for which a vendor may ask for a pause; a longer wait means that the clock was set back meanwhile."""
+
 # ── how states change ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -169,6 +154,24 @@ def failed(
         )
 
     return tuple(map(change, states))
+
+
+def rewound(
+    states: Sequence[QueryState], covered_until: Mapping[str, float | None], now: float
+) -> tuple[QueryState, ...]:
+    """After the clock was set back: what was tried "later than now" is judged by what is covered, or nothing would be
+    due until it is that late again. `covered_until` is as the clock stands now. Else the states as they are."""
+    return tuple(
+        replace(
+            s,
+            last_look=None,
+            covered_until=covered_until.get(s.query.id),
+            not_before=s.not_before if s.not_before <= now + _LONGEST_WISH else 0.0,
+        )
+        if max(s.last_look or now, s.covered_until or now) > now or s.not_before > now + _LONGEST_WISH
+        else s
+        for s in states
+    )
 
 
 def wanted(states: Sequence[QueryState], query_ids: Collection[str]) -> tuple[QueryState, ...]:

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from watcher.errors import StoreError
+from watcher.errors import StoreError, StoreRefused
 from watcher.store import schema
 
 _BUSY_TIMEOUT = 2.0  # seconds to wait for a foreign program (a backup, a shell) that holds the write lock
@@ -143,7 +143,7 @@ def mapped(path: Path) -> Iterator[None]:
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {_explain(path, error)}") from error
     except (UnicodeEncodeError, OverflowError) as error:
-        raise StoreError(
+        raise StoreRefused(
             f"{path}: a value cannot be stored ({type(error).__name__}): mend what it comes from"
         ) from error
     except OSError as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from watcher.errors import StoreError
+from watcher.errors import StoreRefused
 from watcher.model import (
     Commit,
     Gap,
@@ -75,7 +75,7 @@ class SqliteStore(SqliteReader):
                     (reason, at, id_),
                 )
                 if not dropped and _state_of(tx, id_)[0] != "dropped":
-                    raise StoreError(f"obligation {id_} cannot be dropped: it was discharged")
+                    raise StoreRefused(f"obligation {id_} cannot be dropped: it was discharged")
 
     def record_notification(self, notification: Notification) -> None:
         """Insert with the obligations it discharges, in one transaction. Recorded again, its newest state counts.
@@ -100,7 +100,7 @@ class SqliteStore(SqliteReader):
                     (notification.id, id_),
                 )
                 if not discharged and (was := _state_of(tx, id_)) != ("discharged", notification.id):
-                    raise StoreError(
+                    raise StoreRefused(
                         f"obligation {id_} cannot be discharged by {notification.id}: it was {was[0]} {was[1] or ''}"
                     )
 
@@ -111,7 +111,7 @@ class SqliteStore(SqliteReader):
                 "UPDATE notifications SET delivery = ?, body = ? WHERE id = ?",
                 (str(notification.delivery), to_text(notification), notification.id),
             ):
-                raise StoreError(f"notification {notification.id} was never recorded")
+                raise StoreRefused(f"notification {notification.id} was never recorded")
 
     # ── the ledger ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -223,7 +223,7 @@ def _put_transition(tx: Transaction, entry: Transition) -> None:
             "SELECT state, at FROM transitions WHERE alert_id = ? AND seq = ?", (entry.alert_id, entry.seq)
         )
         if (state, at) != (str(entry.state), entry.at):
-            raise StoreError(
+            raise StoreRefused(
                 f"entry {entry.seq} of alert {entry.alert_id} ({entry.rule}) is recorded as {state} at {at}, "
                 f"not {entry.state} at {entry.at}"
             )
@@ -252,7 +252,7 @@ def _state_of(tx: Transaction, id_: str) -> tuple[str, str | None]:
     """State and notification of an obligation. Raises `StoreError` where it was never recorded."""
     rows = tx.rows("SELECT state, notification FROM obligations WHERE id = ?", (id_,))
     if not rows:
-        raise StoreError(f"obligation {id_} was never recorded")
+        raise StoreRefused(f"obligation {id_} was never recorded")
     return rows[0][0], rows[0][1]
 
 
