@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -443,6 +444,15 @@ def test_the_newest_values_are_the_vendors_own() -> None:
     engine.receive(answer(MAIN, "1% 9% _"), 0.0)
     engine.receive(answer(series("users"), "_"), 0.0)
     assert list(engine.newest()) == [(MAIN, 0.09, event(1))]
+
+
+def test_what_stands_is_counted_by_severity_without_reading_windows() -> None:
+    """As `alerts` would say, for a scrape of ten thousand of them."""
+    engine = engine_of(rule(hold=40), rule("Other", hold=0))
+    engine.receive(answer(MAIN, "1% 9%"), 0.0)
+    views = [(view.state, view.severity) for view in engine.alerts()]
+    assert engine.standing() == Counter(views)
+    assert {state for state, _ in views} == {State.PENDING, State.FIRING}
 
 
 # ── a clock that was ahead ───────────────────────────────────────────────────────────────────────────────────────────

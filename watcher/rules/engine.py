@@ -12,6 +12,7 @@ judges by polling phase, and here every window has its own time.
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -252,6 +253,10 @@ class Engine:
                 frame = self._frame(board, after=board.column.frontier - board.column.width)
                 views += [self._view(alert, board.column, frame) for alert in board.alerts]
         return tuple(views)
+
+    def standing(self) -> Counter[tuple[State, str]]:
+        """How many alerts are pending and firing, by severity: what a scrape needs, and no window is read for it."""
+        return Counter((a.state, a.rule.severity) for a in self._alerts() if a.state in (State.PENDING, State.FIRING))
 
     def _view(self, alert: Alert, column: Column, frame: Frame) -> AlertView:
         head = alert.head
