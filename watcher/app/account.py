@@ -129,7 +129,7 @@ class AccountLoop:
         purse = LookPurse(ledger=self.ledger, pools=query.pools, first=spend, extra=extra)
         started = real_monotonic()
         try:
-            answer = await self._ask(query, self._covered(query), purse)
+            answer = await self._ask(query, await self._believed(query), purse)
         except ProviderError as error:
             await self._failed(query, error)
         except StoreError as error:
@@ -150,7 +150,7 @@ class AccountLoop:
         now = self._clock.now()
         self._note_outcome(query, OK)
         self.stats.oddities.update(answer.oddities)
-        covered = self.covered[query.id] = max(answer.asked.end, self._covered(query) or 0)
+        covered = self.covered[query.id] = max(answer.asked.end, await self._believed(query) or 0)
         self.states = looked(self.states, query.id, at=now, covered_until=covered - self.ledger.offset)
         gaps = self._gaps(query, answer, now)
         verdicts = self.engine.receive(answer, now)
@@ -213,10 +213,15 @@ class AccountLoop:
             else:
                 return
 
-    def _covered(self, query: Query) -> int | None:
+    async def _believed(self, query: Query) -> int | None:
         """Up to where a query is covered. What lies ahead of the vendor's time was said by a clock that was wrong."""
-        covered = self.covered.get(query.id)
-        return None if covered is None or covered > self.ledger.vendor_now() + query.width else covered
+        covered, vendor_now = self.covered.get(query.id), self.ledger.vendor_now()
+        if covered is None or covered <= vendor_now + query.width:
+            return covered
+        self._log.warning("vendor_time_turned_back", query=query.id, by=round(covered - vendor_now))
+        del self.covered[query.id]
+        await self._record_verdicts(self.engine.turn_back(query, int(vendor_now), self._clock.now()))
+        return None
 
     def _undecided(self) -> set[str]:
         """The queries whose answer an undecided verdict waits for."""

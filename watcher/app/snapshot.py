@@ -16,7 +16,6 @@ from watcher.app.account import AccountLoop
 from watcher.app.recorder import Recorder
 from watcher.config import AccountConfig, Config
 from watcher.metrics import AccountHealth, PoolHealth, QuotaHealth, SeriesValue, Snapshot, TargetHealth
-from watcher.model import State
 from watcher.schedule import promised_gap
 
 
@@ -33,7 +32,6 @@ def take(
     restarts: Mapping[str, int],
 ) -> Snapshot:
     """Everything as of `now`. Accounts that have not begun yet are shown with nothing."""
-    views = [view for loop in loops.values() for view in loop.engine.alerts()]
     errors = Counter({rule.name: 0 for rule in config.rules})
     for loop in loops.values():
         errors.update(loop.engine.stats.crashes)
@@ -45,7 +43,7 @@ def take(
         accounts=[_account(account, loops[account.name], now) for account in config.accounts if account.name in loops],
         targets=[_target(outbox) for outbox in outboxes],
         severities=sorted({rule.severity for rule in config.rules}),
-        alerts=Counter((v.state, v.severity) for v in views if v.state in (State.PENDING, State.FIRING)),
+        alerts=sum((loop.engine.standing() for loop in loops.values()), Counter()),
         transitions=recorder.entered if recorder else {},
         rule_errors=errors,
         unrouted=recorder.unrouted if recorder else 0,

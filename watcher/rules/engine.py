@@ -12,6 +12,7 @@ judges by polling phase, and here every window has its own time.
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -153,6 +154,23 @@ class Engine:
         since = alert.undecided_since
         return since is not None and now - since >= self._settings.undecided_for
 
+    def turn_back(self, query: Query, to: int, now: float) -> Verdicts:
+        """What this query was told of later than event time `to` came from a clock that was ahead: judge from `to` on.
+
+        Else its windows would be "decided already" until that time is reached, and nothing would page. Alerts go on
+        from the states they were last said to be in; of what was said nothing is taken back, for nobody knows better.
+        """
+        step = _Step(now)
+        for series in query.series:
+            if (board := self._boards.get(series)) is None:
+                continue
+            board.column.turn_back(to)
+            for alert in board.alerts:
+                alert.rebase(to, board.column.width)
+                alert.holes = ()
+                step.changed[alert.id] = memory.save(alert)
+        return step.verdicts()
+
     def reload(self, rules: Sequence[Rule], now: float) -> Verdicts:
         """Judge by other rules from now on (invariant 10).
 
@@ -235,6 +253,10 @@ class Engine:
                 frame = self._frame(board, after=board.column.frontier - board.column.width)
                 views += [self._view(alert, board.column, frame) for alert in board.alerts]
         return tuple(views)
+
+    def standing(self) -> Counter[tuple[State, str]]:
+        """How many alerts are pending and firing, by severity: what a scrape needs, and no window is read for it."""
+        return Counter((a.state, a.rule.severity) for a in self._alerts() if a.state in (State.PENDING, State.FIRING))
 
     def _view(self, alert: Alert, column: Column, frame: Frame) -> AlertView:
         head = alert.head
