@@ -160,6 +160,13 @@ def test_own_troubles_go_to_operators_whatever_the_routes_say() -> None:
     assert says(after([blind], by=routing(route("slack")))) == [f" firing {Dropped.NO_ROUTE}"]
 
 
+def test_a_target_that_fails_is_the_last_to_hear_of_it() -> None:
+    """The other operators are told; where there are none, it is told itself, once it can be."""
+    failing = transition(F, 100, rule="WatcherTargetFailing", labels={"target": "ops"}, cause=Cause.BLIND)
+    assert says(after([failing], by=routing(route("slack"), operators=["ops", "mail"]))) == ["mail firing"]
+    assert says(after([failing], by=routing(route("slack"), operators=["ops"]))) == ["ops firing"]
+
+
 def test_after_a_reload_the_end_goes_to_those_who_hold_the_page() -> None:
     """Routes decide who hears of a beginning; who heard it hears the end, and nobody else."""
     first = oblige([transition(F, 100)], routing(route("slack")), {}, now=T0 + 100)

@@ -69,9 +69,8 @@ class Desk:
         return self._firing
 
     def unseen(self) -> Mapping[str, Transition]:
-        """Account -> the daemon's own alert that it cannot be seen, while that fires."""
-        blind = (entry for entry in self._firing.values() if entry.rule == BLIND)
-        return {entry.labels.get("account", ""): entry for entry in blind}
+        """Accounts that cannot be seen, with the daemon's own alert that says so."""
+        return unseen(self._firing.values())
 
     @property
     def silences(self) -> Sequence[Silence]:
@@ -97,6 +96,12 @@ class Desk:
             if any(matches(silence.match, entry) for entry in ended.values())
             and not any(matches(silence.match, entry) for entry in firing.values())
         ]
+
+
+def unseen(alerts: Iterable[Transition]) -> dict[str, Transition]:
+    """Account -> that of the alerts which says that it cannot be seen."""
+    blind = (entry for entry in alerts if entry.rule == BLIND and entry.state is State.FIRING)
+    return {entry.labels.get("account", ""): entry for entry in blind}
 
 
 def new_silence(

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -21,9 +22,10 @@ import httpx
 import msgspec
 
 from watcher import __version__
+from watcher.alerts.wording import when
 from watcher.clock import Clock, real_deadline, rfc3339
 from watcher.errors import SendError
-from watcher.model import Detail, Notification, Standing
+from watcher.model import Detail, Notification, Standing, Transition
 from watcher.secret import Secret
 
 DEADLINE = 15.0  # real seconds for one attempt
@@ -147,16 +149,30 @@ class AlertmanagerSender:
         async with self._turn:
             await self._say(notification.details)
 
-    async def refresh(self, told: Callable[[], Sequence[Standing]]) -> None:
-        """Say again what fires. Raises `SendError`."""
+    async def refresh(
+        self,
+        told: Callable[[], Sequence[Standing]],
+        unseen: Callable[[], Mapping[str, Transition]] = dict,
+    ) -> None:
+        """Say again what fires; what cannot be judged since its account is `unseen` says so. Raises `SendError`."""
         async with self._turn:
-            if details := [Detail.of(known.latest.transition) for known in told()]:
+            blind = unseen()
+            if details := [_again(known.latest.transition, blind) for known in told()]:
                 await self._say(details)
 
     async def _say(self, details: Sequence[Detail]) -> None:
         until = self._clock.now() + VALID
         body = msgspec.json.encode([_alert(detail, until) for detail in details])
         await self._post.send("POST", body, {"content-type": "application/json"})
+
+
+def _again(entry: Transition, unseen: Mapping[str, Transition]) -> Detail:
+    blind = unseen.get(entry.labels.get("account", "")) if entry.signal else None
+    detail = Detail.of(entry)
+    if blind is None:
+        return detail
+    mark = {"unjudged": f"cannot be judged since {when(blind.starts_at)}: its account is not seen"}
+    return replace(detail, annotations={**detail.annotations, **mark})
 
 
 def _alert(detail: Detail, until: float) -> dict[str, Any]:

@@ -64,7 +64,8 @@ class Routing:
         """Target -> the labels of the group in which it hears of `transition`."""
         if _own(transition):
             labels = _pick(transition, ("rule", "account"))
-            return dict.fromkeys(self.operators, labels)
+            about = transition.labels.get("target", "")  # a target that fails is the last to hear of it
+            return dict.fromkeys([name for name in self.operators if name != about] or self.operators, labels)
         found: dict[str, Labels] = {}
         for route in self.routes:
             if matches(route.match, transition):
@@ -80,7 +81,7 @@ class Routing:
                     repeat = float(route.repeat_interval) or math.inf
                     return Timing(wait=route.group_wait, interval=route.group_interval, repeat=repeat)
             return Timing(routed=False)
-        return Timing(routed=obligation.target in self.operators)
+        return Timing(routed=obligation.target in self.recipients(obligation.transition))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

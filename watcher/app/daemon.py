@@ -17,7 +17,7 @@ import anyio
 import httpx
 
 from watcher import log
-from watcher.alerts.blind import BLIND, NOT_DURABLE, own_troubles
+from watcher.alerts.blind import BLIND, OWN, own_troubles
 from watcher.alerts.desk import KEEP_OVER, Desk
 from watcher.alerts.http import AlertmanagerSender
 from watcher.alerts.outbox import Outbox
@@ -31,6 +31,7 @@ from watcher.app.senders import EVERYTHING, beat, charted, keep_alertmanager, se
 from watcher.app.sight import Sight
 from watcher.app.snapshot import take
 from watcher.app.supervise import supervise
+from watcher.app.troubles import Crashes, target_sights
 from watcher.budget.ledger import KEEP, Ledger
 from watcher.clock import DAY, HOUR, Clock, boot_id, real_deadline, sleep
 from watcher.config import AccountConfig, Config
@@ -68,6 +69,7 @@ class _Parts:
     outboxes: Mapping[str, Outbox]
     sights: Mapping[str, Sight]
     desk: Desk
+    crashes: Crashes = field(default_factory=Crashes)
     loops: dict[str, AccountLoop] = field(default_factory=dict)
     own: dict[str, Transition] = field(default_factory=dict)  # last transition of each of the daemon's own alerts
 
@@ -199,7 +201,7 @@ class Daemon:
             for target, outbox in parts.outboxes.items():
                 tasks.start_soon(self._supervised, f"outbox {target}", outbox.run)
                 if isinstance(sender := outbox.sender, AlertmanagerSender):
-                    keep = partial(keep_alertmanager, target, sender, outbox, clock=self._clock)
+                    keep = partial(keep_alertmanager, target, sender, outbox, parts.desk, clock=self._clock)
                     tasks.start_soon(self._supervised, f"alertmanager {target}", keep)
             for name, settings in parts.config.alerts.targets.items():
                 if isinstance(settings, HeartbeatSettings):
@@ -264,7 +266,7 @@ class Daemon:
         await self._give_up_removed_targets(config, {o.target for o in obligations})
         await recorder.record(Commit(transitions=_unheard(transitions, recorder.told)))
         await self._retire_removed_accounts(config, recorder)
-        own = {t.alert_id: t for t in transitions if t.rule in (BLIND, NOT_DURABLE)} | (before.own if before else {})
+        own = {t.alert_id: t for t in transitions if t.rule in OWN} | (before.own if before else {})
         told = {t.labels["account"]: t for t in own.values() if t.rule == BLIND and t.state is State.FIRING}
         sights = {
             account.name: Sight(
@@ -382,7 +384,16 @@ class Daemon:
                 loop = parts.loops.get(account.name)
                 parts.sights[account.name].stale(loop is not None and overdue(account.gaps, loop), now)
             sights = [sight.view() for sight in parts.sights.values()]
-            found = own_troubles(sights, parts.recorder.sight, parts.own, now=self._clock.now())
+            providers = {account.name: account.settings.provider for account in parts.config.accounts}
+            rules = [rule.name for rule in parts.config.rules]
+            found = own_troubles(
+                sights,
+                parts.recorder.sight,
+                parts.own,
+                now=now,
+                targets=target_sights(parts.outboxes.values()),
+                rules=parts.crashes.sights(parts.loops, providers, rules, parts.own, now),
+            )
             parts.own.update({t.alert_id: t for t in found})
             if found or parts.recorder.waiting:
                 await parts.recorder.record(Commit(transitions=found))

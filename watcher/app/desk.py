@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from watcher.alerts.desk import MAX_SILENCES, Desk, new_silence
+from watcher.alerts.desk import MAX_SILENCES, Desk, new_silence, unseen
 from watcher.alerts.mutes import silenced
 from watcher.app.recorder import Recorder
 from watcher.clock import Clock, rfc3339
@@ -131,10 +131,14 @@ def alert_documents(
 ) -> list[Document]:
     """Alerts as JSON data, the longest-standing first."""
     ordered = sorted(alerts, key=lambda entry: (entry.starts_at, entry.rule, entry.alert_id))
-    return [_alert_document(entry, silences, acks.get(entry.alert_id), now) for entry in ordered]
+    blind = unseen(ordered)
+    return [_alert_document(entry, silences, acks.get(entry.alert_id), blind, now) for entry in ordered]
 
 
-def _alert_document(entry: Transition, silences: Sequence[Silence], ack: Ack | None, now: float) -> Document:
+def _alert_document(
+    entry: Transition, silences: Sequence[Silence], ack: Ack | None, blind: Mapping[str, Transition], now: float
+) -> Document:
+    unjudged = blind.get(entry.labels.get("account", "")) if entry.signal else None
     held = ack if ack is not None and entry.seq <= ack.seq else None
     return {
         "id": entry.alert_id,
@@ -150,6 +154,7 @@ def _alert_document(entry: Transition, silences: Sequence[Silence], ack: Ack | N
         "summary": entry.annotations.get("summary", ""),
         "silenced": silenced(entry, silences, at=now, since=now) is not None,
         "acknowledged_by": None if held is None else held.author,
+        "unjudged_since": None if unjudged is None else rfc3339(unjudged.starts_at),
     }
 
 

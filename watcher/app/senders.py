@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from watcher import log
+from watcher.alerts.desk import Desk
 from watcher.alerts.http import RESEND, AlertmanagerSender, HttpPost, WebhookSender
 from watcher.alerts.limits import Flapping, Limits
 from watcher.alerts.outbox import Outbox
@@ -52,13 +53,13 @@ def timing_of(target: Secret | HttpTarget, timing: Callable[[Obligation], Timing
     return timing
 
 
-async def keep_alertmanager(name: str, sender: AlertmanagerSender, outbox: Outbox, *, clock: Clock) -> None:
+async def keep_alertmanager(name: str, sender: AlertmanagerSender, outbox: Outbox, desk: Desk, *, clock: Clock) -> None:
     """Say again what fires, often enough that it does not expire there; for ever."""
     failing = _Failing(name)
     while True:
         await sleep(clock, RESEND)
         try:
-            await sender.refresh(outbox.told)
+            await sender.refresh(outbox.told, desk.unseen)
         except SendError as error:
             failing.fails(error)
         else:
