@@ -12,7 +12,8 @@ from tests.alerts.fakes import Fail
 from tests.app import world
 from tests.conftest import EPOCH
 from watcher import clock as clocks
-from watcher.app.daemon import TARGET_REMOVED, Daemon
+from watcher.alerts.route import TARGET_REMOVED
+from watcher.app.daemon import Daemon
 from watcher.app.sight import Sight
 from watcher.clock import HOUR, Clock, VirtualClock, sleep
 from watcher.errors import StoreError

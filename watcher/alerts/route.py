@@ -6,7 +6,7 @@ that are. So a resolve goes to those who hold the page, also after the routes ha
 correction obliges only where it changes what somebody was told. Keeping no such state and routing each transition
 afresh was considered: after a reload one target would hear only beginnings and another only ends.
 
-`Told` is a value: given in, returned anew, and derived from the store after a restart (`told_before`).
+`Told` is a value: given in, returned anew, and read from the store after a restart (`holders`, without `NEVER_TOLD`).
 
 All matching routes speak, each target once, grouped as its first matching route says. First-match-wins was considered;
 it needs a `continue` key, and forgetting that key silences a team, while forgetting a matcher only costs a message.
@@ -15,7 +15,7 @@ it needs a `continue` key, and forgetting that key silences a team, while forget
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from watcher.alerts.settings import AlertsSettings, RouteSettings
@@ -25,6 +25,10 @@ OWN_RULES = "Watcher"  # rules of the daemon's own troubles begin so; users' rul
 
 NO_ROUTE = "no route"
 ENDED_LONG_AGO = "ended long before it was known"
+TARGET_REMOVED = "target removed"
+
+NEVER_TOLD = (NO_ROUTE, ENDED_LONG_AGO, TARGET_REMOVED)
+"""Obligations dropped for these reasons leave nobody with a page; what was superseded by its own end leaves its end."""
 
 Told = Mapping[str, frozenset[str]]
 """Alert id -> targets that were obliged to hear that it fires, and not yet that it is over."""
@@ -126,24 +130,6 @@ def oblige(transitions: Sequence[Transition], routing: Routing, told: Told, *, n
             ]
             del after[transition.alert_id]
     return Obliged(obligations=obligations, told=after, unrouted=unrouted)
-
-
-def told_before(log: Iterable[Transition], obliged: Collection[str], targets: Collection[str]) -> Told:
-    """What is told according to the store: after a restart, where `oblige` goes on.
-
-    `log` is the recorded transitions in order, `obliged` the ids of obligations that are open or were discharged,
-    `targets` those that exist. An alert told firing whose later entries oblige nobody is still told firing.
-    """
-    told: dict[str, frozenset[str]] = {}
-    for transition in log:
-        heard = {target for target in targets if obligation_id(transition, target) in obliged}
-        if heard and transition.state is State.FIRING:
-            told[transition.alert_id] = told.get(transition.alert_id, frozenset()) | heard
-        elif heard and (left := told.get(transition.alert_id, frozenset()) - heard):
-            told[transition.alert_id] = left
-        elif heard:
-            told.pop(transition.alert_id, None)
-    return told
 
 
 def _ends(transition: Transition) -> bool:

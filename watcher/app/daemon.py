@@ -8,7 +8,7 @@ in place was considered and would be one. What it costs is memory that is not re
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
@@ -19,7 +19,7 @@ import httpx
 from watcher import log
 from watcher.alerts.blind import BLIND, NOT_DURABLE, own_troubles
 from watcher.alerts.outbox import Outbox
-from watcher.alerts.route import Routing, Told, told_before
+from watcher.alerts.route import NEVER_TOLD, TARGET_REMOVED, Routing, Told
 from watcher.alerts.send import MAX_ATTEMPTS_AT_ONCE, AppriseSender
 from watcher.app.account import AccountLoop, overdue
 from watcher.app.recorder import Recorder
@@ -40,8 +40,6 @@ from watcher.store import SqliteStore, open_store
 from watcher.workers import InlineWorkers, StoreWorkers, ThreadWorkers, Workers
 
 T = TypeVar("T")
-
-TARGET_REMOVED = "target removed"
 
 STORE_PATIENCE = 20.0  # real seconds after which a disk that does not answer is one that fails
 STORE_RETRY = 5.0  # run seconds until a state that could not be read is read again
@@ -201,22 +199,23 @@ class Daemon:
     async def _build(self, config: Config, before: _Parts | None) -> _Parts:
         """The parts that accounts share, as the recorded state says, and as the parts `before` know better."""
         routing = Routing.of(config.alerts, page_ended_within=config.judging.page_ended_within)
-        transitions, obligations = await self._stored(lambda: (self._store.transitions(), self._store.obligations()))
-        obliged = {o.id for o in obligations if not o.dropped}
+        latest, holders, owed = await self._stored(
+            lambda: (self._store.latest(), self._store.holders(NEVER_TOLD), self._store.owed_targets())
+        )
         outboxes = {target: self._outbox(target, url, config, routing) for target, url in config.alerts.targets.items()}
         recorder = Recorder(
             store=self._store,
             workers=self._store_workers,
             clock=self._clock,
             routing=routing,
-            told=_told(transitions, obliged, config, before),
+            told=_told(holders, config, before),
             outboxes=outboxes,
             kept=before.recorder.kept if before else (),
         )
-        await self._give_up_removed_targets(config, {o.target for o in obligations})
-        await recorder.record(Commit(transitions=_unheard(transitions, recorder.told)))
+        await self._give_up_removed_targets(config, owed)
+        await recorder.record(Commit(transitions=_unheard(latest, recorder.told)))
         await self._retire_removed_accounts(config, recorder)
-        own = {t.alert_id: t for t in transitions if t.rule in (BLIND, NOT_DURABLE)} | (before.own if before else {})
+        own = {t.alert_id: t for t in latest if t.rule in (BLIND, NOT_DURABLE)} | (before.own if before else {})
         told = {t.labels["account"]: t for t in own.values() if t.rule == BLIND and t.state is State.FIRING}
         sights = {
             account.name: Sight(
@@ -370,18 +369,16 @@ class Daemon:
         return await self._store_workers.run(call)
 
 
-def _told(log: Sequence[Transition], obliged: Collection[str], config: Config, before: _Parts | None) -> Told:
+def _told(holders: Told, config: Config, before: _Parts | None) -> Told:
     """Who holds which page, among the targets that exist; what was decided and not recorded counts too."""
-    targets = tuple(config.alerts.targets)
-    decided = before.recorder.told if before else {}
-    told = {**told_before(log, obliged, targets), **{a: held & set(targets) for a, held in decided.items()}}
+    known = {**holders, **(before.recorder.told if before else {})}
+    told = {alert: held & config.alerts.targets.keys() for alert, held in known.items()}
     return {alert: held for alert, held in told.items() if held}
 
 
-def _unheard(log: Sequence[Transition], told: Told) -> list[Transition]:
+def _unheard(latest: Sequence[Transition], told: Told) -> list[Transition]:
     """Alerts that fire and that no target holds: all that did were removed. Today's routes are told."""
-    last = {entry.alert_id: entry for entry in log}
-    return [entry for entry in last.values() if entry.state is State.FIRING and entry.alert_id not in told]
+    return [entry for entry in latest if entry.state is State.FIRING and entry.alert_id not in told]
 
 
 class _Group:
