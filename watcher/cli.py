@@ -6,6 +6,7 @@ What a command needs is imported inside it, so that `--help` and `check` stay qu
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
 import sys
@@ -19,7 +20,7 @@ import anyio
 import click
 
 from watcher import __version__, log
-from watcher.errors import ConfigError, ListenError, Problem, StoreError, WatcherError
+from watcher.errors import ConfigError, ListenError, Problem, StoreError, WatcherError, clip
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -71,6 +72,14 @@ def _config_option(command: Callable[P, R]) -> Callable[P, R]:
 
 def _json_option(command: Callable[P, R]) -> Callable[P, R]:
     return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(command)
+
+
+def _user() -> str:
+    """Who asks, as the machine knows them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no such user, as in some containers
+        return "unknown"
 
 
 def _print_json(document: Any) -> None:
@@ -184,6 +193,121 @@ def notify(config: Path, target: str) -> None:
     loaded = load(config)
     anyio.run(lambda: send_trial(loaded, target, clock=WallClock()))
     click.echo(f"{target} accepted a test message")
+
+
+@main.command()
+@_config_option
+@_json_option
+@_exits
+def alerts(config: Path, as_json: bool) -> None:
+    """List what fires or is about to, from the state: with a daemon or without."""
+    from watcher.app import ask
+    from watcher.clock import WallClock
+    from watcher.config import load
+
+    found = ask.alerts(load(config), clock=WallClock())
+    if as_json:
+        _print_json({"alerts": found})
+        return
+    for alert in found:
+        where = " ".join(f"{name}={value}" for name, value in alert["labels"].items() if value)
+        marks = [*(["silenced"] if alert["silenced"] else []), *filter(None, [alert["acknowledged_by"]])]
+        note = f" ({', '.join(marks)})" if marks else ""
+        line = f"{alert['id']} {alert['state']} {alert['severity']} {alert['rule']} since {alert['starts_at']} {where}"
+        click.echo(clip(line + note, 500))
+
+
+@main.command()
+@_config_option
+@click.argument("alert")
+@click.option("--author", default=_user, show_default="you", help="Who has it in hand.")
+@click.option("--comment", default="", help="For those who look.")
+@_exits
+def ack(config: Path, alert: str, author: str, comment: str) -> None:
+    """Acknowledge ALERT, by its id: it is not repeated until it changes."""
+    from watcher.app import ask
+    from watcher.clock import WallClock
+    from watcher.config import load
+    from watcher.web import NewAck
+
+    ask.acknowledge(load(config), alert, NewAck(author=author, comment=comment), clock=WallClock())
+    click.echo(f"{alert} is acknowledged by {author}")
+
+
+@main.group()
+def silence() -> None:
+    """Keep matching alerts from being said, for a while. The end of what was told is told all the same."""
+
+
+@silence.command("add")
+@_config_option
+@click.argument("matchers", nargs=-1, required=True, metavar="LABEL=VALUE[,VALUE]...")
+@click.option("--for", "length", default="2h", show_default=True, metavar="DURATION", help="How long it holds.")
+@click.option("--until-resolved", is_flag=True, help="End it with the last alert that it matches.")
+@click.option("--author", default=_user, show_default="you", help="Who silences.")
+@click.option("--comment", default="", help="Why.")
+@_exits
+def silence_add(
+    config: Path, matchers: tuple[str, ...], length: str, until_resolved: bool, author: str, comment: str
+) -> None:
+    """Silence the alerts that match every LABEL=VALUE; also rule=, severity=, signal= and alert=ID."""
+    from watcher.app import ask
+    from watcher.clock import WallClock
+    from watcher.config import load
+    from watcher.web import NewSilence
+    from watcher.yamlfile import duration
+
+    match = dict(_matcher(text) for text in matchers)
+    try:
+        seconds = duration(length)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--for") from None
+    if not seconds:
+        raise click.BadParameter("is nothing; write it like 2h", param_hint="--for")
+    wish = NewSilence(match=match, seconds=seconds, author=author, comment=comment, until_resolved=until_resolved)
+    made = ask.add_silence(load(config), wish, clock=WallClock())["silence"]
+    click.echo(f"{made['id']} silences until {made['ends_at']}")
+
+
+def _matcher(text: str) -> tuple[str, tuple[str, ...]]:
+    name, equals, values = text.partition("=")
+    if not name or not equals:
+        raise click.BadParameter(f"{text!r} is not a matcher; write it like rule=VideoFreezing", param_hint="MATCHERS")
+    return name, tuple(values.split(","))
+
+
+@silence.command("list")
+@_config_option
+@_json_option
+@_exits
+def silence_list(config: Path, as_json: bool) -> None:
+    """List silences that hold, and those that ended within a day."""
+    from watcher.app import ask
+    from watcher.clock import WallClock
+    from watcher.config import load
+
+    found = ask.silences(load(config), clock=WallClock())
+    if as_json:
+        _print_json({"silences": found})
+        return
+    for one in found:
+        match = " ".join(f"{name}={','.join(values)}" for name, values in one["match"].items())
+        ends = f"until {one['ends_at']}{' or resolved' if one['until_resolved'] else ''}"
+        click.echo(clip(f"{one['id']} {one['state']} {ends} {match} by {one['author']}: {one['comment']}", 500))
+
+
+@silence.command("expire")
+@_config_option
+@click.argument("silence_id", metavar="ID")
+@_exits
+def silence_expire(config: Path, silence_id: str) -> None:
+    """End a silence now; what it muted and still fires is said."""
+    from watcher.app import ask
+    from watcher.clock import WallClock
+    from watcher.config import load
+
+    ask.expire_silence(load(config), silence_id, clock=WallClock())
+    click.echo(f"{silence_id} is over")
 
 
 @main.command()

@@ -20,6 +20,7 @@ from watcher.alerts.route import OWN_RULES
 from watcher.alerts.settings import AlertsSettings
 from watcher.alerts.settings import check as check_alerts
 from watcher.alerts.settings import warnings as alerts_warnings
+from watcher.alerts.targets import url_of
 from watcher.budget.quota import Pool
 from watcher.clock import DAY
 from watcher.errors import ConfigError, Problem, clip
@@ -38,6 +39,7 @@ from watcher.yamlfile import load as load_yaml
 T = TypeVar("T")
 
 MAX_ACCOUNTS = 100
+MIN_TOKEN = 16  # characters: nothing slows down whoever guesses
 
 
 def address(text: str) -> tuple[str, int]:
@@ -65,8 +67,9 @@ def _state_url(text: str) -> str:
 
 
 class Http(Strict):
-    """Where the daemon's own pages are served."""
+    """Where the daemon's own pages are served. Whoever changes anything there must show the `token`."""
 
+    token: Secret | None = None
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9469"
 
 
@@ -159,7 +162,7 @@ def build(document: Document, folder: Path) -> Config:
         path=document.file,
         accounts=tuple(accounts),
         rules=rules,
-        alerts=AlertsSettings(targets=top.targets, routes=top.routes, operators=top.operators, delivery=top.delivery),
+        alerts=AlertsSettings.model_construct(**{name: getattr(top, name) for name in AlertsSettings.model_fields}),
         judging=top.judging,
         state=_state(top.state, folder),
         history=top.history,
@@ -173,6 +176,15 @@ def secrets_missing(config: Config) -> list[Problem]:
     """Read every secret; what cannot be read, with the place that names it. Also targets that Apprise refuses."""
     document = config.document
     found = check_alerts(document, config.alerts, secrets=True)
+    if config.http.token is not None:
+        try:
+            config.http.token.resolve()
+        except SecretMissing as missing:
+            found.append(document.problem(("http", "token"), f"http.token: {missing}"))
+        else:
+            if len(config.http.token.reveal()) < MIN_TOKEN:
+                what = f"http.token is shorter than {MIN_TOKEN} characters"
+                found.append(document.problem(("http", "token"), what, "make one: openssl rand -hex 32"))
     for index, account in enumerate(config.accounts):
         for name, value in account.settings:
             if isinstance(value, Secret):
@@ -339,8 +351,10 @@ def _warnings(
             if isinstance(value, Secret) and value.kind == "literal":
                 loc = ("accounts", index, name)
                 yield document.problem(loc, f"{name} stands in the file", "name it: !env NAME, !file PATH")
-    for name, url in top.targets.items():
-        if url.kind == "literal":
+    if top.http.token is not None and top.http.token.kind == "literal":
+        yield document.problem(("http", "token"), "http.token stands in the file", "name it: !env NAME, !file PATH")
+    for name, target in top.targets.items():
+        if url_of(target).kind == "literal":
             yield document.problem(("targets", name), f"the URL of {name} stands in the file", "use !env or !file")
     waiting = sorted({rule.place.rpartition(":")[0] for rule in rules if _waits_for_provider(rule, accounts)})
     for file in waiting:

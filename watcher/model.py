@@ -309,6 +309,45 @@ def obligation_id(transition: Transition, target: str) -> str:
     return f"{transition.alert_id}-{transition.seq}-{target}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detail:
+    """What a message says of one alert, for targets that take data; `ended_at` is None while it fires."""
+
+    alert_id: str
+    rule: str
+    severity: str
+    labels: Labels
+    annotations: Labels
+    starts_at: int
+    fired_at: int | None
+    ended_at: int | None
+    signal: str
+    value: float | None
+    threshold: float | None
+    peak: float | None
+    users: float | None
+
+    @staticmethod
+    def of(entry: Transition, fired_at: int | None = None) -> Detail:
+        """From the entry that says it; `fired_at` where that is the end and its beginning is known."""
+        fires = entry.state is State.FIRING
+        return Detail(
+            alert_id=entry.alert_id,
+            rule=entry.rule,
+            severity=entry.severity,
+            labels=entry.labels,
+            annotations=entry.annotations,
+            starts_at=entry.starts_at,
+            fired_at=entry.at if fires else fired_at,
+            ended_at=None if fires else entry.at,
+            signal=entry.signal,
+            value=entry.value,
+            threshold=entry.threshold,
+            peak=entry.peak,
+            users=entry.users,
+        )
+
+
 class Delivery(StrEnum):
     QUEUED = "queued"
     SENDING = "sending"  # an attempt is in flight: its outcome is unknown after a crash
@@ -335,6 +374,54 @@ class Notification:
     next_at: float = 0.0
     sent_at: float | None = None
     error: str = ""
+    reason: str = ""  # why it goes out: news, a repeat, ... (`alerts.reasons.Said`)
+    details: tuple[Detail, ...] = ()  # for targets that take data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a target stands with one alert: the newest obligation about it, and what the target last heard.
+
+    `told` says that the target believes that the alert fires; `said_at` is when it last heard of it (None: never).
+    """
+
+    latest: Obligation
+    told: bool = False
+    said_at: float | None = None
+
+
+# ── what people decide about alerts ──────────────────────────────────────────────────────────────────────────────────
+
+Match = Mapping[str, tuple[str, ...]]
+"""A label, `rule`, `severity`, `signal` or `alert` (an id) -> the values that match; every key must."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """Nobody hears of matching alerts in [starts_at, ends_at], but for the end of what they were told.
+
+    With `until_resolved` it ends early, when the last matching alert does.
+    """
+
+    id: str
+    match: Match
+    starts_at: float
+    ends_at: float
+    author: str
+    comment: str
+    created_at: float
+    until_resolved: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ack:
+    """Somebody has an alert in hand: it is not repeated until it changes, which is when its log grows past `seq`."""
+
+    alert_id: str
+    seq: int
+    author: str
+    comment: str
+    at: float
 
 
 class Sender(Protocol):
@@ -371,6 +458,8 @@ class Commit:
     forgotten: Sequence[str] = ()  # alert ids no longer kept
     transitions: Sequence[Transition] = ()
     obligations: Sequence[Obligation] = ()
+    silences: Sequence[Silence] = ()  # new ones, and known ones whose end has changed
+    acks: Sequence[Ack] = ()
 
 
 class LedgerStore(Protocol):
@@ -426,6 +515,22 @@ class Store(LedgerStore, Protocol):
         """Neither discharged nor dropped, oldest first."""
         ...
 
+    def obligations(self, since: float = 0.0) -> list[Obligation]:
+        """All created at or after `since`, in the order recorded; `dropped` holds the reason, if any."""
+        ...
+
+    def standing(self, target: str) -> list[Standing]:
+        """Of each alert that still fires, or that the target believes to fire."""
+        ...
+
+    def silences(self, since: float) -> list[Silence]:
+        """Those that end at or after `since`, oldest first."""
+        ...
+
+    def acks(self) -> list[Ack]:
+        """The newest of each alert."""
+        ...
+
     def drop_obligations(self, reasons: Mapping[str, str], at: float) -> None:
         """Obligation id -> reason."""
         ...
@@ -470,11 +575,17 @@ class StoreReader(Protocol):
 
     def transitions(self, *, alert: str | None = None, since: float = 0.0) -> list[Transition]: ...
 
+    def latest(self) -> list[Transition]: ...
+
     def obligations(self, since: float = 0.0) -> list[Obligation]:
         """All created at or after `since`, in the order recorded; `dropped` holds the reason, if any."""
         ...
 
     def notifications(self, since: float) -> list[Notification]: ...
+
+    def silences(self, since: float) -> list[Silence]: ...
+
+    def acks(self) -> list[Ack]: ...
 
     def close(self) -> None: ...
 

@@ -17,6 +17,7 @@ import anyio
 from watcher.clock import Clock, sleep
 from watcher.errors import SendError, StoreError
 from watcher.model import (
+    Ack,
     Commit,
     Delivery,
     Gap,
@@ -26,7 +27,9 @@ from watcher.model import (
     SavedAlert,
     Sender,
     Series,
+    Silence,
     Spend,
+    Standing,
     State,
     Store,
     Transition,
@@ -57,6 +60,8 @@ class Disk:
     notifications: dict[str, Notification] = field(default_factory=dict)
     spends: dict[str, Spend] = field(default_factory=dict)
     notes: dict[tuple[str, str], str] = field(default_factory=dict)
+    silences: dict[str, Silence] = field(default_factory=dict)
+    acks: dict[str, Ack] = field(default_factory=dict)
 
 
 class FakeStore:
@@ -131,6 +136,8 @@ class FakeStore:
             self.disk.obligations.setdefault(obligation.id, obligation)
             if obligation.dropped:
                 self.disk.dropped.setdefault(obligation.id, obligation.dropped)
+        self.disk.silences |= {s.id: s for s in step.silences}
+        self.disk.acks |= {a.alert_id: a for a in step.acks}
         self._written(die)
 
     def latest(self) -> list[Transition]:
@@ -167,6 +174,40 @@ class FakeStore:
         self._reading()
         open_ = self.open_ids()
         return [o for o in self.disk.obligations.values() if o.id in open_ and o.target == target]
+
+    def obligations(self, since: float = 0.0) -> list[Obligation]:
+        self._reading()
+        dropped = self.disk.dropped
+        return [
+            replace(o, dropped=dropped.get(o.id, "")) for o in self.disk.obligations.values() if o.created_at >= since
+        ]
+
+    def standing(self, target: str) -> list[Standing]:
+        self._reading()
+        newest = {t.alert_id: t for t in sorted(self.disk.transitions.values(), key=lambda t: t.seq)}
+        found: dict[str, Standing] = {}
+        for owed in self.obligations():
+            if owed.target == target:
+                alert = owed.transition.alert_id
+                known = replace(found.get(alert, Standing(latest=owed)), latest=owed)
+                if message := self.disk.discharged.get(owed.id):
+                    said_at = self.disk.notifications[message].created_at
+                    known = replace(known, told=owed.transition.state is State.FIRING, said_at=said_at)
+                found[alert] = known
+        fires = State.FIRING
+        return [
+            k
+            for alert, k in found.items()
+            if (newest[alert].state is fires if k.latest.transition.state is fires else k.told)
+        ]
+
+    def silences(self, since: float) -> list[Silence]:
+        self._reading()
+        return [s for s in self.disk.silences.values() if s.ends_at >= since]
+
+    def acks(self) -> list[Ack]:
+        self._reading()
+        return list(self.disk.acks.values())
 
     def drop_obligations(self, reasons: Mapping[str, str], at: float) -> None:
         die = self._writing("drop")

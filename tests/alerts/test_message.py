@@ -49,6 +49,7 @@ def test_a_firing_message_says_everything_an_on_call_person_asks() -> None:
         "value: 9.3%, limit 5%, worst 12%",
         "users: 42",
         "data: 95 s old when it became known",
+        f"alert: {FIRING.last.alert_id}",
         "description: Look at the uplink first.",
         "runbook: https://wiki.example.com/freeze?x=1&y=2",
     ]
@@ -180,7 +181,7 @@ def test_hostile_names_and_words_stay_words(hostile: str) -> None:
     assert len(message.text) <= MAX_TEXT
     assert len(message.html) <= MAX_HTML
     names = {line.split(":")[0] for line in message.text.splitlines()[2:]}
-    assert names <= {"where", "since", "value", "users", "description", "data", "note", "… (cut"}
+    assert names <= {"where", "since", "value", "users", "description", "data", "note", "alert", "… (cut"}
 
 
 @pytest.mark.parametrize("alerts", [1, 1000])

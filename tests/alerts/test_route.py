@@ -8,7 +8,8 @@ import pytest
 
 from tests.alerts.build import LABELS, T0, route, routing, transition
 from tests.alerts.fakes import FakeStore
-from watcher.alerts.route import ENDED_LONG_AGO, NEVER_TOLD, NO_ROUTE, TARGET_REMOVED, Obliged, Routing, oblige
+from watcher.alerts.reasons import Dropped
+from watcher.alerts.route import NEVER_TOLD, Obliged, Routing, oblige
 from watcher.alerts.settings import RouteSettings
 from watcher.model import Cause, Commit, State, Transition, alert_id
 
@@ -57,7 +58,7 @@ def test_firing_obliges_every_target_of_every_matching_route_once() -> None:
 def test_a_route_takes_what_all_its_matchers_take(match: dict[str, str], taken: bool) -> None:
     """Severity, rule and labels alike, by equality."""
     result = after([transition(F, 100)], by=routing(route("slack", **match)))
-    assert says(result) == (["slack firing"] if taken else [f" firing {NO_ROUTE}"])
+    assert says(result) == (["slack firing"] if taken else [f" firing {Dropped.NO_ROUTE}"])
 
 
 def test_a_matcher_may_name_several_values() -> None:
@@ -70,7 +71,7 @@ def test_what_no_route_takes_is_counted_and_recorded_with_its_reason() -> None:
     """Nobody hears of it or of its end, and neither vanishes."""
     by = routing(route("slack", severity="info"))
     result = after([transition(F, 100)], by=by)
-    assert (says(result), result.unrouted, dict(result.told)) == ([f" firing {NO_ROUTE}"], 1, {})
+    assert (says(result), result.unrouted, dict(result.told)) == ([f" firing {Dropped.NO_ROUTE}"], 1, {})
     assert says(after([transition(F, 100)], [transition(R, 150, seq=2)], by=by)) == []
 
 
@@ -137,11 +138,11 @@ def test_began_and_ended_long_ago_is_recorded_not_paged() -> None:
     """More than the limit before it became known: both obligations of a page are dropped at birth, with the reason."""
     pair = [transition(F, 100), transition(R, 150, seq=2)]
     late = after(pair, now=T0 + 150 + 3601)
-    assert says(late) == [f"slack firing {ENDED_LONG_AGO}", f"mail firing {ENDED_LONG_AGO}"]
+    assert says(late) == [f"slack firing {Dropped.ENDED_LONG_AGO}", f"mail firing {Dropped.ENDED_LONG_AGO}"]
     assert late.told == {}
     assert "slack firing" in says(after(pair, now=T0 + 150 + 3600))
     shorter = routing(route("slack"), page_ended_within=60)
-    assert says(after(pair, by=shorter, now=T0 + 211)) == [f"slack firing {ENDED_LONG_AGO}"]
+    assert says(after(pair, by=shorter, now=T0 + 211)) == [f"slack firing {Dropped.ENDED_LONG_AGO}"]
 
 
 def test_an_old_end_of_a_told_beginning_is_told() -> None:
@@ -157,7 +158,7 @@ def test_own_troubles_go_to_operators_whatever_the_routes_say() -> None:
     by = routing(route("slack"), operators=["ops"])
     blind = transition(F, 100, rule="WatcherAccountBlind", cause=Cause.BLIND)
     assert says(after([blind], by=by)) == ["ops firing"]
-    assert says(after([blind], by=routing(route("slack")))) == [f" firing {NO_ROUTE}"]
+    assert says(after([blind], by=routing(route("slack")))) == [f" firing {Dropped.NO_ROUTE}"]
 
 
 def test_after_a_reload_the_end_goes_to_those_who_hold_the_page() -> None:
@@ -176,7 +177,7 @@ def test_what_is_told_can_be_read_back_from_the_store() -> None:
         store.commit(Commit(transitions=[entry], obligations=told.obligations))
         assert store.holders(NEVER_TOLD) == told.told
     assert told.told == {ALERT: frozenset({"slack", "mail"})}
-    store.drop_obligations({f"{ALERT}-4-mail": TARGET_REMOVED}, T0 + 300)
+    store.drop_obligations({f"{ALERT}-4-mail": Dropped.TARGET_REMOVED}, T0 + 300)
     assert store.holders(NEVER_TOLD) == {ALERT: frozenset({"slack"})}
 
 

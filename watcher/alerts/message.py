@@ -35,6 +35,7 @@ class Kind(StrEnum):
     """What a message says of an alert; `DIGEST` is only a message's own kind, where several differ."""
 
     FIRING = "firing"
+    STILL_FIRING = "still_firing"  # said before, and nobody has it in hand
     RESOLVED = "resolved"
     WAS_FIRING = "was_firing"  # began and ended before anyone was told
     DIGEST = "digest"
@@ -42,10 +43,15 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """What one alert has to say to one target: one obligation, or beginning and end together."""
+    """What one alert has to say to one target: one obligation, or beginning and end together.
+
+    `flaps` is how often it began lately, where that is too often; a `reminder` is about what is not new.
+    """
 
     kind: Kind
     obligations: tuple[Obligation, ...]
+    flaps: int = 0
+    reminder: bool = False
 
     @property
     def first(self) -> Transition:
@@ -73,16 +79,22 @@ class Line:
     href: str = ""
 
 
-def compose(items: Sequence[Item], *, reference: str = "", durable: bool = True) -> Message:
+def compose(
+    items: Sequence[Item], *, reference: str = "", durable: bool = True, full_until: float | None = None
+) -> Message:
     """The message for one or more alerts; `durable=False` says that the state could not record it.
 
     `reference` is the notification's id, the last line: a repeat of the message shows the same (invariant 5).
+    With `full_until` it is the last of its hour, and says so and when the next can come.
     """
-    ordered = _by_urgency(items)
+    ordered = by_urgency(items)
     kinds = {item.kind for item in ordered}
     blocks = [_lines(item) for item in ordered]
     if not durable:
         blocks[0].append(Line("note", "not durable: the state cannot be written, this may come twice or be forgotten"))
+    if full_until is not None:
+        cap = f"this target's messages of the hour are used up: more waits until {hhmm(full_until)} UTC"
+        blocks.insert(0, [Line("", f"Summary of {len(ordered)} alerts"), Line("note", cap)])
     return Message(
         kind=kinds.pop() if len(kinds) == 1 else Kind.DIGEST,
         title=_title(ordered),
@@ -124,14 +136,20 @@ def _title(items: Sequence[Item]) -> str:
     return f"[{head}] {neutral.plain(f'{rules}: {place}' if place else rules, MAX_TITLE)}"
 
 
-_HEADS = {Kind.FIRING: "FIRING", Kind.RESOLVED: "RESOLVED", Kind.WAS_FIRING: "WAS FIRING"}
+_HEADS = {
+    Kind.FIRING: "FIRING",
+    Kind.STILL_FIRING: "STILL FIRING",
+    Kind.RESOLVED: "RESOLVED",
+    Kind.WAS_FIRING: "WAS FIRING",
+}
 
 
 def _state_words(item: Item) -> str:
     if item.kind is Kind.WAS_FIRING:
         return f"WAS FIRING {_period(item.first.at, item.last.at)}, over"
-    corrected = " (corrected)" if item.last.retracts is not None else ""
-    return _HEADS[item.kind] + corrected
+    corrected = " (corrected)" if item.last.retracts is not None and not item.reminder else ""
+    flapping = ", FLAPPING" if item.flaps else ""
+    return _HEADS[item.kind] + corrected + flapping
 
 
 def _place(transition: Transition) -> list[str]:
@@ -155,7 +173,8 @@ def _all_lines(item: Item) -> Iterator[Line]:
     yield Line("users", f"{last.users:.0f}" if last.users is not None else "")
     yield Line("data", _age(last))
     yield Line("note", _marks(item))
-    if item.kind is Kind.FIRING:
+    if item.kind in _FIRES:
+        yield Line("alert", last.alert_id)
         yield Line("description", notes.get("description", ""))
     if href := neutral.link(notes.get("runbook", "")):
         yield Line("runbook", href, href)
@@ -172,7 +191,7 @@ def _where(transition: Transition) -> str:
 def _when_lines(item: Item) -> Iterator[Line]:
     """Event times in UTC. Where the condition began and when it had held for long enough differ, both are said."""
     first, last = item.first, item.last
-    if item.kind is Kind.FIRING:
+    if item.kind in _FIRES:
         fired = f", fired {_when(last.at)}" if last.at != last.starts_at else ""
         yield Line("since", _when(last.starts_at) + fired)
         return
@@ -183,6 +202,8 @@ def _when_lines(item: Item) -> Iterator[Line]:
     yield Line("over", f"{_when(last.at)}, after {_span(last.at - begun)} ({_period(begun, last.at)})")
     yield Line("why", _ENDS.get(last.cause, ""))
 
+
+_FIRES = (Kind.FIRING, Kind.STILL_FIRING)
 
 _ENDS = {
     Cause.RULE_CHANGED: "the rule or its account was changed or removed",
@@ -232,9 +253,14 @@ def _marks(item: Item) -> str:
     marks = []
     if any(o.transition.unguarded for o in item.obligations):
         marks.append("unguarded: the companion signal that the rule requires is unknown")
+    if item.flaps:
+        then = "what follows waits until it stays as it is" if item.kind is Kind.FIRING else "it has calmed down"
+        marks.append(f"flapping: it began {item.flaps} times lately, {then}")
+    if item.reminder and item.kind is Kind.FIRING:
+        marks.append("it was muted until now")
     if item.kind is Kind.FIRING and item.last.retracts is not None:
         marks.append("corrected: the vendor revised its numbers, it fires after all")
-    if item.last.cause is Cause.NO_DATA and item.kind is Kind.FIRING:
+    if item.last.cause is Cause.NO_DATA and item.kind in _FIRES:
         marks.append("the vendor answers, with no data")
     return "; ".join(marks)
 
@@ -264,14 +290,19 @@ def _span(seconds: float) -> str:
 # ── how it is written ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _by_urgency(items: Sequence[Item]) -> list[Item]:
+def by_urgency(items: Sequence[Item]) -> list[Item]:
     """Firing first, the most severe of them first; the items of one alert stay together, in order."""
     rank: dict[str, tuple[int, int]] = {}
     for item in items:
-        severity = {"critical": 0, "warning": 1}.get(item.last.severity, 2)
-        own = (0 if item.kind is Kind.FIRING else 1, severity)
+        own = urgency(item)
         rank[item.last.alert_id] = min(own, rank.get(item.last.alert_id, own))
     return sorted(items, key=lambda item: (rank[item.last.alert_id], item.last.alert_id, item.last.seq))
+
+
+def urgency(item: Item) -> tuple[int, int]:
+    """Lower is more urgent: what fires, then what repeats, then what is over; the most severe of each first."""
+    kind = {Kind.FIRING: 0, Kind.STILL_FIRING: 1}.get(item.kind, 2)
+    return kind, {"critical": 0, "warning": 1}.get(item.last.severity, 2)
 
 
 def _write(blocks: Sequence[Sequence[Line]], form: Callable[[Line], str], limit: int, reference: str = "") -> str:

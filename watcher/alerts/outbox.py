@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -40,15 +40,21 @@ from anyio.abc import TaskGroup
 from watcher import log
 from watcher.alerts import message, pipeline
 from watcher.alerts.backlog import Backlog
+from watcher.alerts.heard import Heard
+from watcher.alerts.limits import Limits
+from watcher.alerts.mutes import Mutes
+from watcher.alerts.pipeline import View
+from watcher.alerts.reasons import Dropped, Held, Said
 from watcher.alerts.route import Group, Timing
 from watcher.alerts.send import MAX_ATTEMPTS_AT_ONCE
 from watcher.alerts.settings import DeliverySettings
-from watcher.clock import Clock, real_deadline
+from watcher.clock import HOUR, Clock, real_deadline
 from watcher.errors import SendError, StoreError, clip
-from watcher.model import Delivery, Notification, Obligation, Sender, Store
+from watcher.model import Commit, Delivery, Detail, Notification, Obligation, Sender, Standing, State, Store
 from watcher.workers import Workers
 
 T = TypeVar("T")
+R = TypeVar("R", Notification, Obligation)
 
 MAX_QUEUED = 100
 FIRST_RETRY = 5.0  # run seconds
@@ -68,7 +74,9 @@ class OutboxStats:
     failed: Mapping[str, int]  # "error", "deadline"
     expired: int
     refused: int
-    dropped: Mapping[str, int]  # by reason
+    said: Mapping[Said, int]  # messages, by why they went out
+    dropped: Mapping[Dropped, int]
+    held: Mapping[Held, int]  # obligations that wait now
     not_durable: int
     overflowed: int
     store_errors: int
@@ -89,7 +97,10 @@ class _Flight:
 
 
 class Outbox:
-    """Delivers one target's obligations. `timing` says how a group waits; `delivery` holds deadline and give-up."""
+    """Delivers one target's obligations. `timing` says how a group waits; `delivery` holds deadline and give-up.
+
+    `mutes` is asked at each step; `detailed` messages carry data beside their text.
+    """
 
     def __init__(
         self,
@@ -101,14 +112,21 @@ class Outbox:
         clock: Clock,
         timing: Callable[[Obligation], Timing],
         delivery: DeliverySettings,
+        mutes: Callable[[], Mutes] = Mutes,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        detailed: bool = False,
     ) -> None:
         self.target = target
-        self._sender = sender
+        self.sender = sender
         self._store = store
         self._workers = workers
         self._clock = clock
         self._timing = timing
         self._delivery = delivery
+        self._mutes = mutes
+        self._limits = limits
+        self._detailed = detailed
+        self._heard = Heard(within=limits.flapping.within)
         self._log = log.get("outbox").bind(target=target)
         self._backlog = Backlog()
         self._flights: dict[str, _Flight] = {}
@@ -121,7 +139,9 @@ class Outbox:
         self._waiting: tuple[Obligation, ...] = ()
         self._counts: Counter[str] = Counter()
         self._failed: Counter[str] = Counter(error=0, deadline=0)
-        self._dropped: Counter[str] = Counter()
+        self._said: Counter[Said] = Counter(dict.fromkeys(Said, 0))
+        self._dropped: Counter[Dropped] = Counter(dict.fromkeys(Dropped, 0))
+        self._held: Mapping[str, Held] = {}
         self._attempts: TaskGroup | None = None
         self._bell = anyio.Event()
         self._quiet = anyio.Event()
@@ -167,7 +187,9 @@ class Outbox:
             failed=dict(self._failed),
             expired=self._counts["expired"],
             refused=self._counts["refused"],
+            said=dict(self._said),
             dropped=dict(self._dropped),
+            held={reason: list(self._held.values()).count(reason) for reason in Held},
             not_durable=self._counts["not_durable"],
             overflowed=self._backlog.overflowed,
             store_errors=self._counts["store_errors"],
@@ -177,6 +199,11 @@ class Outbox:
             hung=sum(flight.hung for flight in self._flights.values()),
             failing=self._failing,
         )
+
+    def told(self) -> list[Standing]:
+        """The alerts that the target believes to fire, and when it last heard of each."""
+        fires = (known for known in self._heard.standing.values() if known.told)
+        return [known for known in fires if known.latest.transition.state is State.FIRING]
 
     # ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -204,12 +231,17 @@ class Outbox:
         """Once: take over what an earlier process recorded and did not finish."""
         if self._restored:
             return
+        since = self._clock.now() - max(HOUR, self._limits.flapping.within)
         try:
             unsent = await self._stored(partial(self._store.unsent, self.target))
+            standing = await self._stored(partial(self._store.standing, self.target))
+            obliged = await self._stored(partial(self._store.obligations, since))
+            messages = await self._stored(partial(self._store.notifications, since))
         except StoreError as error:
             self._store_fails(error)
             return
         self._restored = True
+        self._heard.restore(standing, self._mine(obliged), self._mine(messages))
         for message_ in unsent:
             self._backlog.queue.setdefault(message_.id, replace(message_, delivery=Delivery.QUEUED))
 
@@ -225,16 +257,40 @@ class Outbox:
         if len(self._backlog.queue) >= MAX_QUEUED:
             return None  # a delivery makes room, and steps again
         now = self._clock.now()
-        decision = pipeline.plan(
-            waiting, busy=self._backlog.busy(), spoke_at=self._spoke_at, timing=self._timing, now=now
-        )
-        recorded = {o.id for o in stored or ()}
-        await self._drop({**decision.dropped, **overtaken}, recorded, now)
+        self._heard.note(waiting)
+        self._heard.forget(now)
+        view = self._view(remind=not (stored is None or self._draining or self._store_failing))
+        decision = pipeline.plan(waiting, view=view, timing=self._timing, now=now)
+        recorded = {o.id: o for o in stored or ()}
+        await self._drop({**decision.dropped, **overtaken}, waiting, recorded, now)
         for draft in decision.drafts:
             await self._record(draft, recorded, now)
-        held = decision.held.keys()
-        self._waiting = tuple(o for o in waiting if o.id in held)
+        self._note_held(decision.held)
+        self._waiting = tuple(o for o in waiting if o.id in decision.held)
         return decision.next_at
+
+    def _view(self, *, remind: bool) -> View:
+        """What the plan depends on. While the store fails nobody is reminded: news first."""
+        return View(
+            busy=self._backlog.busy(),
+            spoke_at=self._spoke_at,
+            standing=self._heard.standing,
+            began=self._heard.began,
+            sent=self._heard.sent,
+            mutes=self._mutes(),
+            limits=self._limits,
+            remind=remind,
+        )
+
+    def _mine(self, records: Iterable[R]) -> list[R]:
+        return [record for record in records if record.target == self.target]
+
+    def _note_held(self, held: Mapping[str, Held]) -> None:
+        """Logged once for each obligation and reason."""
+        new = Counter(str(reason) for id_, reason in held.items() if self._held.get(id_) is not reason)
+        self._held = dict(held)
+        if new:
+            self._log.info("obligations_held", reasons=dict(new))
 
     async def _open_obligations(self) -> list[Obligation] | None:
         """What the store has open, without what it learns just now; None where it cannot be read."""
@@ -261,7 +317,13 @@ class Outbox:
             self._store_fails(error)
         return [o for o in stored if o.id not in learned]
 
-    async def _drop(self, reasons: Mapping[str, str], recorded: set[str], now: float) -> None:
+    async def _drop(
+        self,
+        reasons: Mapping[str, Dropped],
+        waiting: Sequence[Obligation],
+        recorded: Mapping[str, Obligation],
+        now: float,
+    ) -> None:
         if not reasons:
             return
         durable = {i: reason for i, reason in reasons.items() if i in recorded}
@@ -271,28 +333,67 @@ class Outbox:
         except StoreError as error:
             self._store_fails(error)  # nothing was said; the next step decides the same
             return
+        self._heard.dropped([o for o in waiting if o.id in reasons])
         for obligation, reason in reasons.items():
             self._backlog.offered.pop(obligation, None)
             self._dropped[reason] += 1
-        self._log.info("obligations_dropped", reasons=dict(Counter(reasons.values())))
+        self._log.info("obligations_dropped", reasons=dict(Counter(map(str, reasons.values()))))
 
-    async def _record(self, draft: pipeline.Draft, recorded: set[str], now: float) -> None:
-        """Record a draft as a message; where that fails, keep it in memory, marked."""
-        self._spoke_at[draft.group] = now
-        if len(self._spoke_at) > _MAX_GROUPS:  # a group that is forgotten speaks at once
-            del self._spoke_at[min(self._spoke_at, key=self._spoke_at.__getitem__)]
-        if set(draft.obligations) <= recorded:
-            durable = _notification(draft, self.target, now, durable=True)
+    async def _record(self, draft: pipeline.Draft, recorded: Mapping[str, Obligation], now: float) -> None:
+        """Record a draft as a message; where that fails, keep it in memory, marked.
+
+        What reminders oblige is recorded first: a crash in between leaves them open, and they are said after it. Where
+        that fails nothing of the draft is said; without its reminders it is decided anew at the next step.
+        """
+        duties = [o for item in draft.items for o in item.obligations]
+        known = set(recorded)
+        if new := [o for o in draft.reminders if o.id not in known]:
+            try:
+                await self._stored(partial(self._store.commit, Commit(obligations=new)))
+            except StoreError as error:
+                self._store_fails(error)
+                return
+            known |= {o.id for o in new}
+        if set(draft.obligations) <= known:
+            durable = self._notification(draft, now, durable=True)
             try:
                 await self._stored(partial(self._store.record_notification, durable))
             except StoreError as error:
                 self._store_fails(error)
             else:
                 self._backlog.queue[durable.id] = durable
+                self._note_said(draft, duties, now)
                 return
         self._counts["not_durable"] += 1
-        duties = [o for item in draft.items for o in item.obligations]
-        self._backlog.add_volatile(_notification(draft, self.target, now, durable=False), duties)
+        self._backlog.add_volatile(self._notification(draft, now, durable=False), duties)
+        self._note_said(draft, duties, now)
+
+    def _notification(self, draft: pipeline.Draft, now: float, *, durable: bool) -> Notification:
+        written = message.compose(draft.items, reference=draft.id, durable=durable, full_until=draft.until)
+        return Notification(
+            id=draft.id,
+            target=self.target,
+            obligations=draft.obligations,
+            alerts=draft.alerts,
+            kind=str(written.kind),
+            title=written.title,
+            text=written.text,
+            html=written.html,
+            created_at=now,
+            next_at=now,
+            reason=str(draft.reason),
+            details=tuple(_detail(item) for item in draft.items) if self._detailed else (),
+        )
+
+    def _note_said(self, draft: pipeline.Draft, duties: Sequence[Obligation], now: float) -> None:
+        for group in draft.groups:
+            self._spoke_at[group] = now
+        while len(self._spoke_at) > _MAX_GROUPS:  # a group that is forgotten speaks at once
+            del self._spoke_at[min(self._spoke_at, key=self._spoke_at.__getitem__)]
+        self._heard.said(duties, now)
+        self._heard.sent.append(now)
+        self._said[draft.reason] += 1
+        self._log.info("message_queued", id=draft.id, reason=str(draft.reason), alerts=list(draft.alerts[:10]))
 
     # ── delivery ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -340,7 +441,7 @@ class Outbox:
         """One attempt and its outcome, noted also where the attempt is cancelled just after it succeeded."""
         try:
             try:
-                await self._sender.send(flight.message)
+                await self.sender.send(flight.message)
             except SendError as error:
                 after = self._failed_attempt(flight.message, error)
             else:
@@ -456,17 +557,6 @@ def retry_delay(message_id: str, attempts: int) -> float:
     return whole * (0.5 + digest[0] / 510)
 
 
-def _notification(draft: pipeline.Draft, target: str, now: float, *, durable: bool) -> Notification:
-    written = message.compose(draft.items, reference=draft.id, durable=durable)
-    return Notification(
-        id=draft.id,
-        target=target,
-        obligations=draft.obligations,
-        alerts=draft.alerts,
-        kind=str(written.kind),
-        title=written.title,
-        text=written.text,
-        html=written.html,
-        created_at=now,
-        next_at=now,
-    )
+def _detail(item: message.Item) -> Detail:
+    fires = item.first.state is State.FIRING
+    return Detail.of(item.last, fired_at=item.first.at if fires else None)

@@ -14,21 +14,21 @@ it needs a `continue` key, and forgetting that key silences a team, while forget
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from watcher.alerts.matching import label, matches
+from watcher.alerts.reasons import Dropped
 from watcher.alerts.settings import AlertsSettings, RouteSettings
 from watcher.model import Cause, Labels, Obligation, State, Transition, obligation_id
 
 OWN_RULES = "Watcher"  # rules of the daemon's own troubles begin so; users' rules may not
 
-NO_ROUTE = "no route"
-ENDED_LONG_AGO = "ended long before it was known"
-TARGET_REMOVED = "target removed"
-
-NEVER_TOLD = (NO_ROUTE, ENDED_LONG_AGO, TARGET_REMOVED)
-"""Obligations dropped for these reasons leave nobody with a page; what was superseded by its own end leaves its end."""
+NEVER_TOLD = (Dropped.NO_ROUTE, Dropped.ENDED_LONG_AGO, Dropped.TARGET_REMOVED)
+"""Obligations dropped for these reasons leave nobody with a page. What was muted or superseded later was obliged all
+the same: a muted alert is said when it is muted no longer, so its end must find whom to tell."""
 
 Told = Mapping[str, frozenset[str]]
 """Alert id -> targets that were obliged to hear that it fires, and not yet that it is over."""
@@ -39,10 +39,15 @@ Group = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """How a group of alerts waits (seconds, run clock): before its first message, and between two."""
+    """How a group of alerts waits (seconds, run clock): before its first message, between two, and to be repeated.
+
+    Not `routed`: the routes no longer send such alerts to this target, so it is reminded of none.
+    """
 
     wait: float = 0.0
     interval: float = 60.0
+    repeat: float = 4 * 3600.0
+    routed: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +69,7 @@ class Routing:
             return dict.fromkeys(self.operators, labels)
         found: dict[str, Labels] = {}
         for route in self.routes:
-            if matches(route, transition):
+            if matches(route.match, transition):
                 for target in route.to:
                     found.setdefault(target, _pick(transition, route.group_by))
         return found
@@ -73,9 +78,11 @@ class Routing:
         """How the obligation's group waits: as the routes say now, since a reload may have changed them."""
         if not _own(obligation.transition):
             for route in self.routes:
-                if obligation.target in route.to and matches(route, obligation.transition):
-                    return Timing(wait=route.group_wait, interval=route.group_interval)
-        return Timing()
+                if obligation.target in route.to and matches(route.match, obligation.transition):
+                    repeat = float(route.repeat_interval) or math.inf
+                    return Timing(wait=route.group_wait, interval=route.group_interval, repeat=repeat)
+            return Timing(routed=False)
+        return Timing(routed=obligation.target in self.operators)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,11 +92,6 @@ class Obliged:
     obligations: list[Obligation] = field(default_factory=list)
     told: Told = field(default_factory=dict)
     unrouted: int = 0  # transitions that fired and that no route takes
-
-
-def matches(route: RouteSettings, transition: Transition) -> bool:
-    """Whether every matcher of the route holds; `severity` and `rule` beside the labels."""
-    return all(_label(transition, name) in values for name, values in route.match.items())
 
 
 def oblige(transitions: Sequence[Transition], routing: Routing, told: Told, *, now: float) -> Obliged:
@@ -116,9 +118,9 @@ def oblige(transitions: Sequence[Transition], routing: Routing, told: Told, *, n
             routed = routing.recipients(transition)
             if not routed and not holders:
                 unrouted += 1
-                obligations.append(_obligation(transition, "", {}, now, NO_ROUTE))
+                obligations.append(_obligation(transition, "", {}, now, Dropped.NO_ROUTE))
             due = {target: group for target, group in routed.items() if target not in holders}
-            dropped = ENDED_LONG_AGO if _over_long_ago(later, routing.page_ended_within, now) else ""
+            dropped = Dropped.ENDED_LONG_AGO if _over_long_ago(later, routing.page_ended_within, now) else ""
             obligations += [_obligation(transition, target, group, now, dropped) for target, group in due.items()]
             if not dropped and due:
                 after[transition.alert_id] = holders | due.keys()
@@ -151,17 +153,8 @@ def _own(transition: Transition) -> bool:
     return transition.cause is Cause.BLIND or transition.rule.startswith(OWN_RULES)
 
 
-def _label(transition: Transition, name: str) -> str:
-    match name:
-        case "rule":
-            return transition.rule
-        case "severity":
-            return transition.severity
-    return transition.labels.get(name, "")
-
-
 def _pick(transition: Transition, names: Iterable[str]) -> Labels:
-    return {name: _label(transition, name) for name in names}
+    return {name: label(transition, name) for name in names}
 
 
 def _obligation(transition: Transition, target: str, group: Labels, now: float, dropped: str) -> Obligation:

@@ -11,32 +11,38 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import httpx
 
 from watcher import log
 from watcher.alerts.blind import BLIND, NOT_DURABLE, own_troubles
+from watcher.alerts.desk import KEEP_OVER, Desk
+from watcher.alerts.http import AlertmanagerSender
 from watcher.alerts.outbox import Outbox
-from watcher.alerts.route import NEVER_TOLD, TARGET_REMOVED, Routing, Told
-from watcher.alerts.send import MAX_ATTEMPTS_AT_ONCE, AppriseSender
+from watcher.alerts.reasons import Dropped
+from watcher.alerts.route import NEVER_TOLD, Routing, Told
+from watcher.alerts.targets import AlertmanagerSettings, HeartbeatSettings, HttpTarget
 from watcher.app.account import AccountLoop, overdue
+from watcher.app.desk import Live
 from watcher.app.recorder import Recorder
 from watcher.app.report import Report, report
+from watcher.app.senders import EVERYTHING, beat, keep_alertmanager, sender_of, timing_of
 from watcher.app.sight import Sight
 from watcher.app.snapshot import take
 from watcher.app.supervise import supervise
 from watcher.budget.ledger import KEEP, Ledger
 from watcher.clock import DAY, HOUR, Clock, boot_id, real_deadline, sleep
 from watcher.config import AccountConfig, Config
-from watcher.errors import StoreError, clip
+from watcher.errors import Refused, StoreError, clip
 from watcher.metrics import Snapshot
 from watcher.model import Commit, Delivery, SavedAlert, Sender, State, Transition
 from watcher.rules.engine import Engine, Verdicts
 from watcher.schedule.even import EvenPolicy
 from watcher.secret import Secret
 from watcher.store import SqliteStore, open_store
+from watcher.web import NewAck, NewSilence
 from watcher.workers import InlineWorkers, StoreWorkers, ThreadWorkers, Workers
 
 T = TypeVar("T")
@@ -49,7 +55,7 @@ TROUBLES_EVERY = 15.0  # run seconds between two judgements of the daemon's own 
 UPKEEP_EVERY = float(HOUR)
 RECORDS_KEPT = 90 * DAY  # run seconds for which finished transitions, obligations and messages are kept
 
-Senders = Callable[[str, Secret], Sender]
+Senders = Callable[[str, Secret | HttpTarget], Sender]
 
 
 @dataclass(slots=True)
@@ -60,6 +66,7 @@ class _Parts:
     recorder: Recorder
     outboxes: Mapping[str, Outbox]
     sights: Mapping[str, Sight]
+    desk: Desk
     loops: dict[str, AccountLoop] = field(default_factory=dict)
     own: dict[str, Transition] = field(default_factory=dict)  # last transition of each of the daemon's own alerts
 
@@ -85,7 +92,7 @@ class Daemon:
         self.restarts: dict[str, int] = {}
         self._clock = clock
         self._transports = transports or {}
-        self._senders = senders or self._apprise
+        self._senders = senders or self._sender
         self._store_workers = StoreWorkers(self._threads(1), patience=STORE_PATIENCE)
         self._store: SqliteStore = open_store(config.state)
         self._parts: _Parts | None = None
@@ -150,6 +157,33 @@ class Daemon:
             restarts=self.restarts,
         )
 
+    # ── for people (`web.Actions`): between two configurations there is nobody to ask ─────────────────────────────────
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """What fires."""
+        return self._desk().alerts()
+
+    def silences(self) -> list[dict[str, Any]]:
+        """Those that hold, will hold, or ended lately."""
+        return self._desk().silences()
+
+    async def add_silence(self, wish: NewSilence) -> dict[str, Any]:
+        """Begin a silence. Raises `Refused`."""
+        return await self._desk().add_silence(wish)
+
+    async def expire_silence(self, silence: str) -> dict[str, Any]:
+        """End a silence now. Raises `Refused`."""
+        return await self._desk().expire_silence(silence)
+
+    async def acknowledge(self, alert: str, wish: NewAck) -> dict[str, Any]:
+        """Note that somebody has an alert in hand. Raises `Refused`."""
+        return await self._desk().acknowledge(alert, wish)
+
+    def _desk(self) -> Live:
+        if self._parts is None:
+            raise Refused(503, "the daemon is starting: try again")
+        return Live(desk=self._parts.desk, recorder=self._parts.recorder, clock=self._clock)
+
     async def report(self) -> Report:
         """What happened since the state began (design, section 8)."""
         parts = self._parts
@@ -163,11 +197,18 @@ class Daemon:
         async with anyio.create_task_group() as tasks:
             for target, outbox in parts.outboxes.items():
                 tasks.start_soon(self._supervised, f"outbox {target}", outbox.run)
+                if isinstance(sender := outbox.sender, AlertmanagerSender):
+                    keep = partial(keep_alertmanager, target, sender, outbox, clock=self._clock)
+                    tasks.start_soon(self._supervised, f"alertmanager {target}", keep)
+            for name, settings in parts.config.alerts.targets.items():
+                if isinstance(settings, HeartbeatSettings):
+                    pulse = partial(beat, name, settings, parts.sights, clock=self._clock)
+                    tasks.start_soon(self._supervised, f"heartbeat {name}", pulse)
             accounts = _Group()
             for account in parts.config.accounts:
                 work, sight = partial(self._account, account), parts.sights[account.name]
-                name = f"account {account.name}"
-                tasks.start_soon(accounts.run, partial(self._supervised, name, work, sight))
+                task = f"account {account.name}"
+                tasks.start_soon(accounts.run, partial(self._supervised, task, work, sight))
             tasks.start_soon(self._supervised, "troubles", self._watch_own_troubles)
             tasks.start_soon(self._supervised, "upkeep", self._upkeep)
             self._log.info("running", accounts=len(parts.config.accounts), rules=len(parts.config.rules))
@@ -202,7 +243,15 @@ class Daemon:
         latest, holders, owed = await self._stored(
             lambda: (self._store.latest(), self._store.holders(NEVER_TOLD), self._store.owed_targets())
         )
-        outboxes = {target: self._outbox(target, url, config, routing) for target, url in config.alerts.targets.items()}
+        desk = Desk(config.alerts)
+        since = self._clock.now() - KEEP_OVER
+        silences, acks = await self._stored(lambda: (self._store.silences(since), self._store.acks()))
+        desk.restore(latest, silences, acks)
+        outboxes = {
+            name: self._outbox(name, target, config, routing, desk)
+            for name, target in config.alerts.targets.items()
+            if not isinstance(target, HeartbeatSettings)
+        }
         recorder = Recorder(
             store=self._store,
             workers=self._store_workers,
@@ -210,6 +259,7 @@ class Daemon:
             routing=routing,
             told=_told(holders, config, before),
             outboxes=outboxes,
+            desk=desk,
             kept=before.recorder.kept if before else (),
         )
         await self._give_up_removed_targets(config, owed)
@@ -226,7 +276,7 @@ class Daemon:
             )
             for account in config.accounts
         }
-        return _Parts(config=config, recorder=recorder, outboxes=outboxes, sights=sights, own=own)
+        return _Parts(config=config, recorder=recorder, outboxes=outboxes, sights=sights, desk=desk, own=own)
 
     async def _give_up_removed_targets(self, config: Config, targets: Iterable[str]) -> None:
         """What is still owed to a target that is no longer configured is given up with that reason, and said."""
@@ -235,10 +285,10 @@ class Daemon:
             owed = await self._stored(partial(self._store.open_obligations, target))
             unsent = await self._stored(partial(self._store.unsent, target))
             if owed:
-                reasons = dict.fromkeys((o.id for o in owed), TARGET_REMOVED)
+                reasons = dict.fromkeys((o.id for o in owed), Dropped.TARGET_REMOVED)
                 await self._stored(partial(self._store.drop_obligations, reasons, now))
             for message in unsent:
-                over = replace(message, delivery=Delivery.EXPIRED, error=TARGET_REMOVED)
+                over = replace(message, delivery=Delivery.EXPIRED, error=Dropped.TARGET_REMOVED)
                 await self._stored(partial(self._store.update_notification, over))
             if owed or unsent:
                 self._log.error("removed_target_was_owed", target=target, obligations=len(owed), messages=len(unsent))
@@ -252,19 +302,22 @@ class Daemon:
             ended = nobody.restore(saved, queries=(), covered={}, points=self._store.points, now=self._clock.now())
             await recorder.record(_commit(ended))
 
-    def _outbox(self, target: str, url: Secret, config: Config, routing: Routing) -> Outbox:
+    def _outbox(self, name: str, target: Secret | HttpTarget, config: Config, routing: Routing, desk: Desk) -> Outbox:
         return Outbox(
-            target=target,
-            sender=self._senders(target, url),
+            target=name,
+            sender=self._senders(name, target),
             store=self._store,
             workers=self._store_workers,
             clock=self._clock,
-            timing=routing.timing,
+            timing=timing_of(target, routing.timing),
             delivery=config.alerts.delivery,
+            mutes=desk.mutes,
+            limits=EVERYTHING if isinstance(target, AlertmanagerSettings) else config.alerts.limits(),
+            detailed=not isinstance(target, Secret),
         )
 
-    def _apprise(self, target: str, url: Secret) -> Sender:
-        return AppriseSender(url=url, workers=self._threads(MAX_ATTEMPTS_AT_ONCE))
+    def _sender(self, name: str, target: Secret | HttpTarget) -> Sender:
+        return sender_of(target, clock=self._clock, threads=self._threads)
 
     # ── tasks ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -12,7 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from watcher.model import Delivery, Gap, Notification, Obligation, Points, SavedAlert, Series, Span, State, Transition
+from watcher.model import (
+    Ack,
+    Delivery,
+    Gap,
+    Notification,
+    Obligation,
+    Points,
+    SavedAlert,
+    Series,
+    Silence,
+    Span,
+    Standing,
+    State,
+    Transition,
+)
 from watcher.store.codec import from_text
 from watcher.store.database import Database
 
@@ -26,6 +40,24 @@ _NEWEST_DUTY = (  # SQLite takes `seq` from the row that has the maximum
     " WHERE reason IS NULL OR reason NOT IN ({}) GROUP BY target, alert_id"
 )
 _ITS_TRANSITION = "JOIN transitions AS t ON t.alert_id = o.alert_id AND t.seq = o.seq"
+
+_STANDING = f"""
+    WITH newest AS (
+      SELECT alert_id, max(n) AS any_, max(CASE WHEN state = 'discharged' THEN n END) AS said
+      FROM obligations WHERE target = ? GROUP BY alert_id
+    )
+    SELECT
+      o.id, o.target, t.body, o.created_at, o.route, o.reason, s.state, m.created_at,
+      (SELECT state FROM transitions WHERE alert_id = o.alert_id ORDER BY seq DESC LIMIT 1)
+    FROM newest
+    JOIN obligations AS o ON o.n = newest.any_
+    {_ITS_TRANSITION}
+    LEFT JOIN obligations AS d ON d.n = newest.said
+    LEFT JOIN transitions AS s ON s.alert_id = d.alert_id AND s.seq = d.seq
+    LEFT JOIN notifications AS m ON m.id = d.notification
+    WHERE t.state = 'firing' OR s.state = 'firing'
+    ORDER BY newest.any_
+"""  # noqa: S608 - our own text
 
 
 class SqliteReader:
@@ -126,6 +158,27 @@ class SqliteReader:
             f"{_OBLIGATION} {_ITS_TRANSITION} WHERE o.target = ? AND o.state = 'open' ORDER BY o.n", (target,)
         )
         return [_obligation(*row) for row in rows]
+
+    def standing(self, target: str) -> list[Standing]:
+        """Of each alert that still fires, or that the target believes to fire.
+
+        An alert whose end nobody was obliged to tell (the target was not configured then) fires no longer: left out.
+        """
+        found: list[Standing] = []
+        for *owed, said, said_at, now_is in self._db.rows(_STANDING, (target,)):
+            latest = _obligation(*owed)
+            if latest.transition.state is not State.FIRING or now_is == State.FIRING:
+                found.append(Standing(latest=latest, told=said == State.FIRING, said_at=said_at))
+        return found
+
+    def silences(self, since: float) -> list[Silence]:
+        """Those that end at or after `since`, oldest first."""
+        rows = self._db.rows("SELECT body FROM silences WHERE ends_at >= ? ORDER BY +n", (since,))
+        return [from_text(body, Silence) for (body,) in rows]
+
+    def acks(self) -> list[Ack]:
+        """The newest of each alert."""
+        return [from_text(body, Ack) for (body,) in self._db.rows("SELECT body FROM acks")]
 
     def notifications(self, since: float) -> list[Notification]:
         """Those created at or after `since`, in the order recorded."""
