@@ -119,5 +119,5 @@ def _target(outbox: Outbox) -> TargetHealth:
         open=stats.open,
         oldest_age=stats.oldest_age,
         in_flight=stats.in_flight,
-        failing=stats.failing,
+        failing=stats.failing_since is not None,
     )
