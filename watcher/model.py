@@ -326,9 +326,10 @@ class Detail:
     threshold: float | None
     peak: float | None
     users: float | None
+    most_users: float | None = None  # while it fired; known at its end
 
     @staticmethod
-    def of(entry: Transition, fired_at: int | None = None) -> Detail:
+    def of(entry: Transition, fired_at: int | None = None, most_users: float | None = None) -> Detail:
         """From the entry that says it; `fired_at` where that is the end and its beginning is known."""
         fires = entry.state is State.FIRING
         return Detail(
@@ -345,7 +346,24 @@ class Detail:
             threshold=entry.threshold,
             peak=entry.peak,
             users=entry.users,
+            most_users=most_users,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """A signal around an incident, as recorded with the message that shows it; drawn when that is sent.
+
+    `points` are (event time, value), ascending; `width` is the seconds that each stands for.
+    """
+
+    alert_id: str
+    signal: str
+    starts_at: int
+    ended_at: int | None
+    threshold: float | None
+    width: int
+    points: tuple[tuple[int, float], ...]
 
 
 class Delivery(StrEnum):
@@ -376,6 +394,8 @@ class Notification:
     error: str = ""
     reason: str = ""  # why it goes out: news, a repeat, ... (`alerts.reasons.Said`)
     details: tuple[Detail, ...] = ()  # for targets that take data
+    brief: str = ""  # the text, for chats and telephones
+    charts: tuple[Chart, ...] = ()  # for targets that show pictures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TypeVar
 
 from structlog.typing import FilteringBoundLogger
 
-from watcher.alerts import message, pipeline
+from watcher.alerts import chart, message, pipeline
 from watcher.alerts.heard import Heard
 from watcher.alerts.keeping import Keeping
 from watcher.alerts.limits import Limits
@@ -24,18 +24,33 @@ from watcher.alerts.pipeline import View
 from watcher.alerts.reasons import Dropped, Held, Said
 from watcher.alerts.route import Group, Timing
 from watcher.clock import HOUR, Clock
-from watcher.model import Commit, Delivery, Detail, Notification, Obligation, Standing, State
+from watcher.model import (
+    Chart,
+    Commit,
+    Delivery,
+    Detail,
+    Notification,
+    Obligation,
+    Points,
+    Series,
+    Standing,
+    State,
+    Transition,
+)
 
 R = TypeVar("R", Notification, Obligation)
 
 MAX_QUEUED = 100
+MAX_CHARTS = 3  # of one message: the most urgent alerts
+_MAX_LOOKED_UP = 20  # ended alerts of one message whose users are looked up
 _MAX_GROUPS = 5000  # whose last message is remembered
 
 
 class Deciding:
     """Mutable, owned by one outbox. Counters count since start; `waiting` are the obligations held as of the last step.
 
-    `timing` says how a group waits, `mutes` is asked at each step; `detailed` messages carry data beside their text.
+    `timing` says how a group waits, `mutes` and `unseen` are asked at each step; `detailed` messages carry data beside
+    their text, `charted` ones what to draw.
     """
 
     def __init__(
@@ -47,7 +62,9 @@ class Deciding:
         timing: Callable[[Obligation], Timing],
         mutes: Callable[[], Mutes],
         limits: Limits,
+        unseen: Callable[[], Mapping[str, Transition]],
         detailed: bool,
+        charted: bool,
         log: FilteringBoundLogger,
     ) -> None:
         self.waiting: tuple[Obligation, ...] = ()
@@ -63,7 +80,9 @@ class Deciding:
         self._timing = timing
         self._mutes = mutes
         self._limits = limits
+        self._unseen = unseen
         self._detailed = detailed
+        self._charted = charted
         self._log = log
         self._heard = Heard(within=limits.flapping.within)
         self._spoke_at: dict[Group, float] = {}
@@ -168,18 +187,45 @@ class Deciding:
             if not await self._keeping.write(partial(self._store.commit, Commit(obligations=new))):
                 return
             known |= {o.id for o in new}
+        seen = await self._look_up(draft, now)
         if set(draft.obligations) <= known:
-            durable = self._notification(draft, now, durable=True)
+            durable = self._notification(draft, seen, now, durable=True)
             if await self._keeping.write(partial(self._store.record_notification, durable)):
                 self._backlog.queue[durable.id] = durable
                 self._note_said(draft, duties, now)
                 return
         self.not_durable += 1
-        self._backlog.add_volatile(self._notification(draft, now, durable=False), duties)
+        self._backlog.add_volatile(self._notification(draft, seen, now, durable=False), duties)
         self._note_said(draft, duties, now)
 
-    def _notification(self, draft: pipeline.Draft, now: float, *, durable: bool) -> Notification:
-        written = message.compose(draft.items, reference=draft.id, durable=durable, full_until=draft.until)
+    async def _look_up(self, draft: pipeline.Draft, now: float) -> _Seen:
+        """What recorded points say of the most urgent alerts. A store that cannot be read costs a picture, no page."""
+        seen = _Seen()
+        if self._keeping.failing:
+            return seen
+        for number, item in enumerate(message.by_urgency(draft.items)[:_MAX_LOOKED_UP]):
+            series = chart.series_of(item.last)
+            pictured = self._charted and number < MAX_CHARTS
+            if series is None or not (pictured or item.last.state is not State.FIRING):
+                continue
+            since = chart.since(item, now)
+            found = await self._keeping.read(partial(self._points, series, since))
+            if found is None:
+                break
+            points, users = found
+            if pictured and points is not None and (picture := chart.chart_of(item, points)) is not None:
+                seen.charts.append(picture)
+            if (most := chart.most_users(item, users, points)) is not None:
+                seen.most_users[item.last.alert_id] = most
+        return seen
+
+    def _points(self, series: Series, since: int) -> tuple[Points | None, Points | None]:
+        """Of the series, and of who was there. Blocking."""
+        return self._store.points(series, since), self._store.points(chart.users_of(series), since)
+
+    def _notification(self, draft: pipeline.Draft, seen: _Seen, now: float, *, durable: bool) -> Notification:
+        known = message.Known(most_users=seen.most_users, unseen=self._unseen())
+        written = message.compose(draft.items, reference=draft.id, durable=durable, full_until=draft.until, known=known)
         return Notification(
             id=draft.id,
             target=self._target,
@@ -192,7 +238,9 @@ class Deciding:
             created_at=now,
             next_at=now,
             reason=str(draft.reason),
-            details=tuple(_detail(item) for item in draft.items) if self._detailed else (),
+            details=tuple(_detail(item, seen) for item in draft.items) if self._detailed else (),
+            brief=written.brief,
+            charts=tuple(seen.charts),
         )
 
     def _note_said(self, draft: pipeline.Draft, duties: Sequence[Obligation], now: float) -> None:
@@ -213,6 +261,14 @@ class Deciding:
             self._log.info("obligations_held", reasons=dict(new))
 
 
-def _detail(item: message.Item) -> Detail:
-    fires = item.first.state is State.FIRING
-    return Detail.of(item.last, fired_at=item.first.at if fires else None)
+@dataclass(slots=True)
+class _Seen:
+    """What was looked up for one message."""
+
+    charts: list[Chart] = field(default_factory=list)
+    most_users: dict[str, float] = field(default_factory=dict)
+
+
+def _detail(item: message.Item, seen: _Seen) -> Detail:
+    fired_at = item.first.at if item.first.state is State.FIRING else None
+    return Detail.of(item.last, fired_at=fired_at, most_users=seen.most_users.get(item.last.alert_id))

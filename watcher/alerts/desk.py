@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from watcher.alerts.blind import BLIND
 from watcher.alerts.matching import matches
 from watcher.alerts.mutes import Mutes
 from watcher.alerts.settings import AlertsSettings
@@ -66,6 +67,11 @@ class Desk:
     def firing(self) -> Mapping[str, Transition]:
         """The last entry of each alert that fires."""
         return self._firing
+
+    def unseen(self) -> Mapping[str, Transition]:
+        """Account -> the daemon's own alert that it cannot be seen, while that fires."""
+        blind = (entry for entry in self._firing.values() if entry.rule == BLIND)
+        return {entry.labels.get("account", ""): entry for entry in blind}
 
     @property
     def silences(self) -> Sequence[Silence]:

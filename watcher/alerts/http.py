@@ -122,6 +122,7 @@ def _document(notification: Notification) -> dict[str, Any]:
                 "threshold": detail.threshold,
                 "peak": detail.peak,
                 "users": detail.users,
+                "most_users": detail.most_users,
             }
             for detail in notification.details
         ],

@@ -32,7 +32,7 @@ from watcher.alerts.reasons import Dropped, Held, Said
 from watcher.alerts.route import Timing
 from watcher.alerts.settings import DeliverySettings
 from watcher.clock import Clock, real_deadline
-from watcher.model import Delivery, Obligation, Sender, Standing, Store
+from watcher.model import Delivery, Obligation, Sender, Standing, Store, Transition
 from watcher.workers import Workers
 
 STORE_RETRY = 5.0
@@ -63,7 +63,8 @@ class OutboxStats:
 class Outbox:
     """Delivers one target's obligations. `timing` says how a group waits; `delivery` holds deadline and give-up.
 
-    `mutes` is asked at each step; `detailed` messages carry data beside their text.
+    `mutes` (what keeps alerts from being said) and `unseen` (accounts that cannot be seen) are asked at each step;
+    `detailed` messages carry data beside their text, `charted` ones what to draw.
     """
 
     def __init__(
@@ -78,7 +79,9 @@ class Outbox:
         delivery: DeliverySettings,
         mutes: Callable[[], Mutes] = Mutes,
         limits: Limits = Limits(),  # noqa: B008 - frozen
+        unseen: Callable[[], Mapping[str, Transition]] = dict,
         detailed: bool = False,
+        charted: bool = False,
     ) -> None:
         self.target = target
         self.sender = sender
@@ -93,7 +96,9 @@ class Outbox:
             timing=timing,
             mutes=mutes,
             limits=limits,
+            unseen=unseen,
             detailed=detailed,
+            charted=charted,
             log=own,
         )
         self._attempts = Attempts(

@@ -28,7 +28,7 @@ from watcher.app.account import AccountLoop, overdue
 from watcher.app.desk import Live
 from watcher.app.recorder import Recorder
 from watcher.app.report import Report, report
-from watcher.app.senders import EVERYTHING, beat, keep_alertmanager, sender_of, timing_of
+from watcher.app.senders import EVERYTHING, beat, charted, keep_alertmanager, sender_of, timing_of
 from watcher.app.sight import Sight
 from watcher.app.snapshot import take
 from watcher.app.supervise import supervise
@@ -313,7 +313,9 @@ class Daemon:
             delivery=config.alerts.delivery,
             mutes=desk.mutes,
             limits=EVERYTHING if isinstance(target, AlertmanagerSettings) else config.alerts.limits(),
+            unseen=desk.unseen,
             detailed=not isinstance(target, Secret),
+            charted=charted(target),
         )
 
     def _sender(self, name: str, target: Secret | HttpTarget) -> Sender:

@@ -14,7 +14,7 @@ from watcher.alerts.http import RESEND, AlertmanagerSender, HttpPost, WebhookSen
 from watcher.alerts.limits import Flapping, Limits
 from watcher.alerts.outbox import Outbox
 from watcher.alerts.route import Timing
-from watcher.alerts.send import MAX_ATTEMPTS_AT_ONCE, AppriseSender
+from watcher.alerts.send import MAX_ATTEMPTS_AT_ONCE, AppriseSender, shows_charts
 from watcher.alerts.targets import AlertmanagerSettings, HeartbeatSettings, HttpTarget, WebhookSettings
 from watcher.app.sight import Sight
 from watcher.clock import Clock, sleep
@@ -38,6 +38,11 @@ def sender_of(target: Secret | HttpTarget, *, clock: Clock, threads: Callable[[i
         case Secret():
             return AppriseSender(url=target, workers=threads(MAX_ATTEMPTS_AT_ONCE))
     raise AssertionError("a heartbeat takes no messages")
+
+
+def charted(target: Secret | HttpTarget) -> bool:
+    """Whether a target's messages can show pictures."""
+    return isinstance(target, Secret) and shows_charts(target)
 
 
 def timing_of(target: Secret | HttpTarget, timing: Callable[[Obligation], Timing]) -> Callable[[Obligation], Timing]:
