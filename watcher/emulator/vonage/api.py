@@ -18,6 +18,7 @@ import msgspec
 from watcher.clock import DAY, rfc3339
 from watcher.emulator.counting import Pool
 from watcher.emulator.faults import Facts, Fault, Injector
+from watcher.emulator.meter import Meter
 from watcher.emulator.replies import HTML, Manner, Reply
 from watcher.emulator.vonage import rest
 from watcher.emulator.vonage.calendar import outages
@@ -25,7 +26,6 @@ from watcher.emulator.vonage.daily import Nightly
 from watcher.emulator.vonage.graph import Answered, Graph, Question, failed, unauthenticated
 from watcher.emulator.vonage.handed import HandedOut
 from watcher.emulator.vonage.life import Lives, Publisher, Subscriber
-from watcher.emulator.vonage.meter import Meter
 from watcher.emulator.vonage.pages import Asking, Store
 from watcher.emulator.vonage.samples import timing
 from watcher.emulator.vonage.sessions import Sessions

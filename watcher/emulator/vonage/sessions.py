@@ -16,7 +16,7 @@ import numpy as np
 
 from watcher.clock import HOUR
 from watcher.emulator.chance import draws, key_of
-from watcher.emulator.vonage.dice import bits, millis, unit, uuid
+from watcher.emulator.dice import bits, millis, unit, uuid
 from watcher.emulator.vonage.world import MEETING_GAP, RETENTION, Generated, MeetingPlan, Project
 from watcher.model import Floats, Ints
 
