@@ -6,6 +6,7 @@ What a command needs is imported inside it, so that `--help` and `check` stay qu
 
 from __future__ import annotations
 
+import faulthandler
 import getpass
 import json
 import os
@@ -119,6 +120,7 @@ def run(config: Path, log_level: str, virtual: str | None) -> None:
     from watcher.clock import WallClock, virtual_clock
 
     log.configure(level=log_level)
+    faulthandler.enable()  # a watchdog's SIGABRT leaves the lines where every thread stood, and no values
     clock = virtual_clock(virtual) if virtual else WallClock()
     anyio.run(lambda: serve(config, clock=clock))
     _leave()

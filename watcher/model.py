@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -519,6 +519,18 @@ class Store(LedgerStore, Protocol):
         """In the order recorded; `since` is compared with `known_at`."""
         ...
 
+    def latest(self) -> list[Transition]:
+        """The newest entry of each alert that has any, in the order recorded."""
+        ...
+
+    def holders(self, never_told: Collection[str]) -> dict[str, frozenset[str]]:
+        """Alert -> targets whose newest obligation says that it fires; those dropped for these reasons do not count."""
+        ...
+
+    def owed_targets(self) -> set[str]:
+        """The targets of open obligations and of notifications that were not sent yet."""
+        ...
+
     def open_obligations(self, target: str) -> list[Obligation]:
         """Neither discharged nor dropped, oldest first."""
         ...
@@ -582,6 +594,8 @@ class StoreReader(Protocol):
     def alerts(self) -> list[SavedAlert]: ...
 
     def transitions(self, *, alert: str | None = None, since: float = 0.0) -> list[Transition]: ...
+
+    def latest(self) -> list[Transition]: ...
 
     def obligations(self, since: float = 0.0) -> list[Obligation]:
         """All created at or after `since`, in the order recorded; `dropped` holds the reason, if any."""

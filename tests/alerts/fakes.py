@@ -8,7 +8,7 @@ fail (full disk, unreadable disk) and be killed before or after the n-th write f
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -139,6 +139,28 @@ class FakeStore:
         self.disk.silences |= {s.id: s for s in step.silences}
         self.disk.acks |= {a.alert_id: a for a in step.acks}
         self._written(die)
+
+    def latest(self) -> list[Transition]:
+        self._reading()
+        return list({t.alert_id: t for t in self.disk.transitions.values()}.values())
+
+    def holders(self, never_told: Collection[str]) -> dict[str, frozenset[str]]:
+        self._reading()
+        newest = {
+            (o.transition.alert_id, o.target): o.transition.state
+            for o in self.disk.obligations.values()
+            if self.disk.dropped.get(o.id) not in never_told
+        }
+        found: dict[str, frozenset[str]] = {}
+        for (alert, target), state in newest.items():
+            if state is State.FIRING:
+                found[alert] = found.get(alert, frozenset()) | {target}
+        return found
+
+    def owed_targets(self) -> set[str]:
+        self._reading()
+        unsent = {n.target for n in self.disk.notifications.values() if n.delivery in UNFINISHED}
+        return unsent | {self.disk.obligations[i].target for i in self.open_ids()}
 
     def alerts(self) -> list[SavedAlert]:
         self._reading()

@@ -20,7 +20,7 @@ from tests.alerts.fakes import Accept, Act, Die, Disk, Fail, FakeSender, FakeSto
 from tests.conftest import EPOCH
 from watcher.alerts.outbox import Outbox
 from watcher.alerts.reasons import Dropped
-from watcher.alerts.route import Timing, Told, oblige, told_before
+from watcher.alerts.route import NEVER_TOLD, Timing, Told, oblige
 from watcher.clock import VirtualClock, sleep
 from watcher.errors import StoreError
 from watcher.model import Commit, Delivery, State, Transition, alert_id
@@ -118,7 +118,7 @@ class World:
 
     def start(self) -> None:
         """What a process does first: read what is told, judge what is new, and open the outboxes."""
-        self.told = told_before(self.disk.transitions.values(), self.known(), TARGETS)
+        self.told = self.store.holders(NEVER_TOLD)
         self.step = Commit()
         for log in self.logs.values():  # the evaluator finds again what was not recorded
             self.judge([t for t in log if (t.alert_id, t.seq) not in self.disk.transitions])
@@ -133,10 +133,6 @@ class World:
             )
             for target in TARGETS
         }
-
-    def known(self) -> set[str]:
-        """Ids of obligations that are not dropped."""
-        return self.disk.obligations.keys() - self.disk.dropped.keys()
 
     async def live(self) -> None:
         """Run until cancelled; a killed process is followed by the next."""

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import pytest
 
 from tests.alerts.build import LABELS, T0, route, routing, transition
+from tests.alerts.fakes import FakeStore
 from watcher.alerts.reasons import Dropped
-from watcher.alerts.route import Obliged, Routing, oblige, told_before
+from watcher.alerts.route import NEVER_TOLD, Obliged, Routing, oblige
 from watcher.alerts.settings import RouteSettings
-from watcher.model import Cause, State, Transition, alert_id
+from watcher.model import Cause, Commit, State, Transition, alert_id
 
 F, R, P, I = State.FIRING, State.RESOLVED, State.PENDING, State.INACTIVE  # noqa: E741
 
@@ -175,16 +176,16 @@ def test_after_a_reload_the_end_goes_to_those_who_hold_the_page() -> None:
 
 
 def test_what_is_told_can_be_read_back_from_the_store() -> None:
-    """Transitions and the ids of obligations are enough, also with one target told and another not."""
+    """What the newest obligations say is enough, also with one target told and another not."""
     log = [transition(P, 90), transition(F, 100, seq=2), transition(R, 150, seq=3), transition(F, 160, seq=4)]
-    told: Obliged = Obliged()
-    ids: set[str] = set()
+    told, store = Obliged(), FakeStore()
     for entry in log:
         told = oblige([entry], BOTH, told.told, now=T0 + 200)
-        ids |= {o.id for o in told.obligations if not o.dropped}
-        assert told_before(log[: log.index(entry) + 1], ids, ["slack", "mail"]) == told.told
+        store.commit(Commit(transitions=[entry], obligations=told.obligations))
+        assert store.holders(NEVER_TOLD) == told.told
     assert told.told == {ALERT: frozenset({"slack", "mail"})}
-    assert told_before(log, {f"{ALERT}-2-slack"}, ["slack", "mail"]) == {ALERT: frozenset({"slack"})}
+    store.drop_obligations({f"{ALERT}-4-mail": Dropped.TARGET_REMOVED}, T0 + 300)
+    assert store.holders(NEVER_TOLD) == {ALERT: frozenset({"slack"})}
 
 
 def test_a_thousand_alerts_at_once_are_decided_in_linear_time() -> None:

@@ -317,6 +317,28 @@ class StoreContract:
                 store.drop_obligations({owed(third).id: "silenced", wrong: "silenced"}, T0 + 3.0)
         assert store.open_obligations("slack") == [owed(third)]
 
+    def test_what_a_start_goes_on_from(self, store: FullStore) -> None:
+        """The newest entry of each alert, who holds which page, and who is owed something: without reading the log."""
+        told, over, cut = entry("told", 1, State.FIRING), entry("over", 1, State.FIRING), entry("cut", 1, State.FIRING)
+        end, pending = entry("over", 2, State.RESOLVED), entry("new", 1, State.PENDING)
+        duties = [
+            owed(told),
+            owed(told, "mail"),
+            owed(over),
+            owed(end),
+            owed(cut),
+            owed(cut, "mail", dropped="late"),
+        ]
+        store.commit(Commit(transitions=[told, over, cut, end, pending], obligations=duties))
+        assert store.latest() == [told, cut, end, pending]
+        assert store.holders(["late"]) == {"told": {"slack", "mail"}, "cut": {"slack"}}
+        assert store.holders([]) == {"told": {"slack", "mail"}, "cut": {"slack", "mail"}}
+        assert store.owed_targets() == {"slack", "mail"}
+        store.record_notification(message("n", owed(told, "mail"), delivery=Delivery.SENT))
+        assert store.owed_targets() == {"slack"}
+        store.drop_obligations({owed(told).id: "gone"}, T0)
+        assert store.holders(["gone"])["told"] == {"mail"}
+
     def test_oldest_first(self, store: FullStore) -> None:
         """Obligations and messages come in the order recorded, also where the clock was stepped back meanwhile."""
         log = [entry(f"a{9 - i}", 1, State.FIRING, known_at=T0 - 100.0 * i) for i in range(10)]

@@ -13,6 +13,7 @@ class Dropped(StrEnum):
     """Why an obligation is never discharged by a message: recorded with it."""
 
     NO_ROUTE = "no_route"  # no route takes the alert
+    TARGET_REMOVED = "target_removed"  # from the configuration
     ENDED_LONG_AGO = "ended_long_ago"  # it was over for too long when it became known
     SUPERSEDED = "superseded"  # taken back before it was said
     OVERTAKEN = "overtaken"  # a later message went out from memory while the state could not be read

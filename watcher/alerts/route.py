@@ -6,7 +6,7 @@ that are. So a resolve goes to those who hold the page, also after the routes ha
 correction obliges only where it changes what somebody was told. Keeping no such state and routing each transition
 afresh was considered: after a reload one target would hear only beginnings and another only ends.
 
-`Told` is a value: given in, returned anew, and derived from the store after a restart (`told_before`).
+`Told` is a value: given in, returned anew, and read from the store after a restart (`holders`, without `NEVER_TOLD`).
 
 All matching routes speak, each target once, grouped as its first matching route says. First-match-wins was considered;
 it needs a `continue` key, and forgetting that key silences a team, while forgetting a matcher only costs a message.
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from watcher.alerts.matching import label, matches
@@ -26,7 +26,9 @@ from watcher.model import Cause, Labels, Obligation, State, Transition, obligati
 
 OWN_RULES = "Watcher"  # rules of the daemon's own troubles begin so; users' rules may not
 
-_AT_BIRTH = frozenset({Dropped.NO_ROUTE, Dropped.ENDED_LONG_AGO})
+NEVER_TOLD = (Dropped.NO_ROUTE, Dropped.ENDED_LONG_AGO, Dropped.TARGET_REMOVED)
+"""Obligations dropped for these reasons leave nobody with a page. What was muted or superseded later was obliged all
+the same: a muted alert is said when it is muted no longer, so its end must find whom to tell."""
 
 Told = Mapping[str, frozenset[str]]
 """Alert id -> targets that were obliged to hear that it fires, and not yet that it is over."""
@@ -131,32 +133,6 @@ def oblige(transitions: Sequence[Transition], routing: Routing, told: Told, *, n
             ]
             del after[transition.alert_id]
     return Obliged(obligations=obligations, told=after, unrouted=unrouted)
-
-
-def obliged(obligations: Iterable[Obligation]) -> set[str]:
-    """Ids of the obligations that count for `told_before`: what was muted or superseded later was obliged all the same.
-
-    A muted alert is said when it is muted no longer, so its end must find whom to tell.
-    """
-    return {o.id for o in obligations if o.dropped not in _AT_BIRTH}
-
-
-def told_before(log: Iterable[Transition], obliged: Collection[str], targets: Collection[str]) -> Told:
-    """What is told according to the store: after a restart, where `oblige` goes on.
-
-    `log` is the recorded transitions in order, `obliged` the ids of obligations (see `obliged`),
-    `targets` those that exist. An alert told firing whose later entries oblige nobody is still told firing.
-    """
-    told: dict[str, frozenset[str]] = {}
-    for transition in log:
-        heard = {target for target in targets if obligation_id(transition, target) in obliged}
-        if heard and transition.state is State.FIRING:
-            told[transition.alert_id] = told.get(transition.alert_id, frozenset()) | heard
-        elif heard and (left := told.get(transition.alert_id, frozenset()) - heard):
-            told[transition.alert_id] = left
-        elif heard:
-            told.pop(transition.alert_id, None)
-    return told
 
 
 def _ends(transition: Transition) -> bool:

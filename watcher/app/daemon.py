@@ -8,7 +8,7 @@ in place was considered and would be one. What it costs is memory that is not re
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -21,7 +21,8 @@ from watcher.alerts.blind import BLIND, OWN, own_troubles
 from watcher.alerts.desk import KEEP_OVER, Desk
 from watcher.alerts.http import AlertmanagerSender
 from watcher.alerts.outbox import Outbox
-from watcher.alerts.route import Routing, Told, obliged, told_before
+from watcher.alerts.reasons import Dropped
+from watcher.alerts.route import NEVER_TOLD, Routing, Told
 from watcher.alerts.targets import AlertmanagerSettings, HeartbeatSettings, HttpTarget
 from watcher.app.account import AccountLoop, overdue
 from watcher.app.desk import Live
@@ -46,8 +47,6 @@ from watcher.web import NewAck, NewSilence
 from watcher.workers import InlineWorkers, StoreWorkers, ThreadWorkers, Workers
 
 T = TypeVar("T")
-
-TARGET_REMOVED = "target removed"
 
 STORE_PATIENCE = 20.0  # real seconds after which a disk that does not answer is one that fails
 STORE_RETRY = 5.0  # run seconds until a state that could not be read is read again
@@ -243,11 +242,13 @@ class Daemon:
     async def _build(self, config: Config, before: _Parts | None) -> _Parts:
         """The parts that accounts share, as the recorded state says, and as the parts `before` know better."""
         routing = Routing.of(config.alerts, page_ended_within=config.judging.page_ended_within)
-        transitions, obligations = await self._stored(lambda: (self._store.transitions(), self._store.obligations()))
+        latest, holders, owed = await self._stored(
+            lambda: (self._store.latest(), self._store.holders(NEVER_TOLD), self._store.owed_targets())
+        )
         desk = Desk(config.alerts)
         since = self._clock.now() - KEEP_OVER
         silences, acks = await self._stored(lambda: (self._store.silences(since), self._store.acks()))
-        desk.restore(transitions, silences, acks)
+        desk.restore(latest, silences, acks)
         outboxes = {
             name: self._outbox(name, target, config, routing, desk)
             for name, target in config.alerts.targets.items()
@@ -258,15 +259,15 @@ class Daemon:
             workers=self._store_workers,
             clock=self._clock,
             routing=routing,
-            told=_told(transitions, obliged(obligations), config, before),
+            told=_told(holders, config, before),
             outboxes=outboxes,
             desk=desk,
             kept=before.recorder.kept if before else (),
         )
-        await self._give_up_removed_targets(config, {o.target for o in obligations})
-        await recorder.record(Commit(transitions=_unheard(transitions, recorder.told)))
+        await self._give_up_removed_targets(config, owed)
+        await recorder.record(Commit(transitions=_unheard(latest, recorder.told)))
         await self._retire_removed_accounts(config, recorder)
-        own = {t.alert_id: t for t in transitions if t.rule in OWN} | (before.own if before else {})
+        own = {t.alert_id: t for t in latest if t.rule in OWN} | (before.own if before else {})
         told = {t.labels["account"]: t for t in own.values() if t.rule == BLIND and t.state is State.FIRING}
         sights = {
             account.name: Sight(
@@ -286,10 +287,10 @@ class Daemon:
             owed = await self._stored(partial(self._store.open_obligations, target))
             unsent = await self._stored(partial(self._store.unsent, target))
             if owed:
-                reasons = dict.fromkeys((o.id for o in owed), TARGET_REMOVED)
+                reasons = dict.fromkeys((o.id for o in owed), Dropped.TARGET_REMOVED)
                 await self._stored(partial(self._store.drop_obligations, reasons, now))
             for message in unsent:
-                over = replace(message, delivery=Delivery.EXPIRED, error=TARGET_REMOVED)
+                over = replace(message, delivery=Delivery.EXPIRED, error=Dropped.TARGET_REMOVED)
                 await self._stored(partial(self._store.update_notification, over))
             if owed or unsent:
                 self._log.error("removed_target_was_owed", target=target, obligations=len(owed), messages=len(unsent))
@@ -434,18 +435,16 @@ class Daemon:
         return await self._store_workers.run(call)
 
 
-def _told(log: Sequence[Transition], ids: Collection[str], config: Config, before: _Parts | None) -> Told:
+def _told(holders: Told, config: Config, before: _Parts | None) -> Told:
     """Who holds which page, among the targets that exist; what was decided and not recorded counts too."""
-    targets = tuple(config.alerts.targets)
-    decided = before.recorder.told if before else {}
-    told = {**told_before(log, ids, targets), **{a: held & set(targets) for a, held in decided.items()}}
+    known = {**holders, **(before.recorder.told if before else {})}
+    told = {alert: held & config.alerts.targets.keys() for alert, held in known.items()}
     return {alert: held for alert, held in told.items() if held}
 
 
-def _unheard(log: Sequence[Transition], told: Told) -> list[Transition]:
+def _unheard(latest: Sequence[Transition], told: Told) -> list[Transition]:
     """Alerts that fire and that no target holds: all that did were removed. Today's routes are told."""
-    last = {entry.alert_id: entry for entry in log}
-    return [entry for entry in last.values() if entry.state is State.FIRING and entry.alert_id not in told]
+    return [entry for entry in latest if entry.state is State.FIRING and entry.alert_id not in told]
 
 
 class _Group:

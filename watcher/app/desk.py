@@ -67,7 +67,7 @@ class Offline:
         return self._change(Commit(silences=[expired(silence, self._store.silences(now), now)]))
 
     def acknowledge(self, alert: str, wish: NewAck) -> Document:
-        firing = {entry.alert_id: entry for entry in newest(self._store.transitions()) if entry.state is State.FIRING}
+        firing = {entry.alert_id: entry for entry in self._store.latest() if entry.state is State.FIRING}
         return self._change(Commit(acks=[make_ack(alert, wish, firing, self._clock.now())]))
 
     def _change(self, step: Commit) -> Document:
@@ -81,13 +81,8 @@ _: type[Actions] = Live
 def read_alerts(store: StoreReader, now: float) -> list[Document]:
     """What fires or is about to, according to the state. Blocking."""
     acks = {ack.alert_id: ack for ack in store.acks()}
-    shown = [e for e in newest(store.transitions()) if e.state in (State.FIRING, State.PENDING)]
+    shown = [e for e in store.latest() if e.state in (State.FIRING, State.PENDING)]
     return alert_documents(shown, store.silences(now), acks, now=now)
-
-
-def newest(log: Iterable[Transition]) -> Iterable[Transition]:
-    """The last entry of each alert."""
-    return {entry.alert_id: entry for entry in log}.values()
 
 
 # ── the changes ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -31,7 +31,7 @@ MAX_KEPT = 10_000  # transitions in memory while the store fails
 
 
 class Recorder:
-    """Records steps; `told` is what targets were told before (`told_before`), `kept` what is still to be written."""
+    """Records steps; `told` is what targets were told before, `kept` what is still to be written."""
 
     def __init__(
         self,

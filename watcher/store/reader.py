@@ -7,6 +7,7 @@ plus keeps SQLite from walking the whole table in that order to save itself the 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,10 @@ UNSENT = "delivery IN ('queued', 'sending')"  # as the partial index says it, or
 assert f"delivery IN ('{Delivery.QUEUED}', '{Delivery.SENDING}')" == UNSENT
 
 _OBLIGATION = "SELECT o.id, o.target, t.body, o.created_at, o.route, o.reason FROM obligations AS o"
+_NEWEST_DUTY = (  # SQLite takes `seq` from the row that has the maximum
+    "SELECT alert_id, target, seq, max(n) FROM obligations"
+    " WHERE reason IS NULL OR reason NOT IN ({}) GROUP BY target, alert_id"
+)
 _ITS_TRANSITION = "JOIN transitions AS t ON t.alert_id = o.alert_id AND t.seq = o.seq"
 
 _STANDING = f"""
@@ -112,6 +117,36 @@ class SqliteReader:
             )
         return [from_text(body, Transition) for (body,) in rows]
 
+    def latest(self) -> list[Transition]:
+        """The newest entry of each alert that has any, in the order recorded: where a start goes on, not the log."""
+        rows = self._db.rows(
+            "SELECT t.body FROM (SELECT alert_id, max(seq) AS seq FROM transitions GROUP BY alert_id)"
+            " JOIN transitions AS t USING (alert_id, seq) ORDER BY t.n"
+        )
+        return [from_text(body, Transition) for (body,) in rows]
+
+    def holders(self, never_told: Collection[str]) -> dict[str, frozenset[str]]:
+        """Alert -> targets whose newest obligation about it says that it fires.
+
+        Obligations dropped for one of the reasons `never_told` do not count.
+        """
+        rows = self._db.rows(
+            f"SELECT o.alert_id, o.target FROM ({_NEWEST_DUTY.format(_marks(never_told))}) AS o"  # noqa: S608 - our own text
+            " JOIN transitions AS t ON t.alert_id = o.alert_id AND t.seq = o.seq WHERE t.state = ?",
+            (*never_told, State.FIRING),
+        )
+        found: dict[str, set[str]] = {}
+        for alert, target in rows:
+            found.setdefault(alert, set()).add(target)
+        return {alert: frozenset(targets) for alert, targets in found.items()}
+
+    def owed_targets(self) -> set[str]:
+        """The targets of open obligations and of notifications that were not sent yet."""
+        rows = self._db.rows(
+            f"SELECT target FROM obligations WHERE state = 'open' UNION SELECT target FROM notifications WHERE {UNSENT}"  # noqa: S608 - our own text
+        )
+        return {target for (target,) in rows}
+
     def obligations(self, since: float = 0.0) -> list[Obligation]:
         """Every obligation created at or after `since`, in the order recorded; `dropped` holds the reason, if any."""
         rows = self._db.rows(f"{_OBLIGATION} {_ITS_TRANSITION} WHERE o.created_at >= ? ORDER BY +o.n", (since,))
@@ -158,6 +193,10 @@ class SqliteReader:
     def close(self) -> None:
         """Let go of the file. Closing twice is fine."""
         self._db.close()
+
+
+def _marks(values: Collection[str]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def _obligation(

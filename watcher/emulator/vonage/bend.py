@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from watcher.emulator.dice import bits, stamp, unit
 from watcher.emulator.faults import Fault
-from watcher.emulator.vonage.dice import bits, stamp, unit
 
 T = TypeVar("T")
 

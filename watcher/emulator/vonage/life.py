@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from watcher.emulator.vonage.dice import bits, millis, unit, uuid
+from watcher.emulator.dice import bits, millis, unit, uuid
 from watcher.emulator.vonage.sessions import Meeting, Session
 from watcher.emulator.vonage.world import Crowd, Incident, Project, Role
 

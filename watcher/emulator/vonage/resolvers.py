@@ -14,9 +14,9 @@ from typing import Any
 
 from graphql import GraphQLError, GraphQLObjectType, GraphQLSchema
 
+from watcher.emulator.dice import bits, stamp, unit, uuid
 from watcher.emulator.vonage.bend import bend_rows, mix, struck, unknown
 from watcher.emulator.vonage.daily import Wish, tiers
-from watcher.emulator.vonage.dice import bits, stamp, unit, uuid
 from watcher.emulator.vonage.fast import Leaves, Row
 from watcher.emulator.vonage.life import Connection, Crew, Publisher, Subscriber, most_at_once
 from watcher.emulator.vonage.pages import Asking, Info, failure, page, page_info, resources, window
