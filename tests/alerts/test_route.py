@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.alerts.build import LABELS, T0, route, routing, transition
+from tests.alerts.build import LABELS, T0, obligation, route, routing, transition
 from tests.alerts.fakes import FakeStore
 from watcher.alerts.reasons import Dropped
 from watcher.alerts.route import NEVER_TOLD, Obliged, Routing, oblige
@@ -204,3 +204,14 @@ def test_timing_is_that_of_the_route_as_it_is_now() -> None:
     own = after([transition(F, 100, rule="WatcherNotDurable")], by=by).obligations[0]
     assert (by.timing(page).wait, by.timing(page).interval) == (5, 300)
     assert (by.timing(own).wait, by.timing(own).interval) == (0, 60)
+
+
+def test_hours_of_a_route_are_those_of_every_route_to_the_target() -> None:
+    """A route without hours always speaks, so then there are none."""
+    office = RouteSettings(to=("slack",), active=({"from": "09:00", "to": "17:00", "time_zone": "Europe/Berlin"},))  # type: ignore[arg-type]
+    weekend = RouteSettings(to=("slack",), mute={"days": ("mon", "tue")})  # type: ignore[arg-type]
+    page = obligation(transition(F, 100))
+    assert len(routing(office, weekend).timing(page).hours) == 2
+    assert routing(office, weekend, route("slack")).timing(page).hours == ()
+    assert not routing(office).timing(page).speaks(T0)
+    assert routing(office, weekend).timing(page).speaks(T0)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.alerts.build import LABELS, T0, obligation, transition
 from watcher.alerts.flapping import damp
+from watcher.alerts.hours import Hours, Weekly
 from watcher.alerts.limits import Flapping, Limits
 from watcher.alerts.maintenance import Maintenance
 from watcher.alerts.message import compose
@@ -79,6 +80,34 @@ def test_stages_answer_in_their_order() -> None:
                 reasons.append(result.dropped.get(FIRED.id))
     s, i, m = Dropped.SILENCED, Dropped.INHIBITED, Dropped.MAINTENANCE
     assert reasons == [s, s, s, s, i, i, m, None]
+
+
+def test_outside_its_hours_a_route_tells_no_beginning_and_makes_up_for_it_when_they_begin() -> None:
+    """Dropped with that reason, looked at again each minute, and said as muted until now; ends always go."""
+    office = Timing(interval=0.0, hours=(Hours(active=(Weekly(start=9 * 60, end=17 * 60, zone="Europe/Berlin"),)),))
+    night, morning = T0 + 160, T0 + 8 * 3600  # 01:02 and 09:00 in Berlin
+    early = plan([FIRED], view=View(), timing=lambda _: office, now=night)
+    assert (early.drafts, early.dropped, early.next_at) == ((), {FIRED.id: Dropped.OFF_HOURS}, T0 + 180)
+    silent = plan([], view=View(standing=UNTOLD), timing=lambda _: office, now=morning - 1)
+    assert (silent.drafts, silent.next_at) == ((), morning)
+    late = plan([], view=View(standing=UNTOLD), timing=lambda _: office, now=morning)
+    assert (kinds(late), late.drafts[0].reason) == ([["firing"]], Said.UNMUTED)
+    assert kinds(plan([ENDED], view=View(standing=TOLD), timing=lambda _: office, now=night)) == [["resolved"]]
+    told = View(standing=TOLD)
+    assert plan([], view=told, timing=lambda _: replace(office, repeat=3600.0), now=morning - 60).drafts == ()
+
+
+def test_a_target_hears_while_any_of_its_routes_speaks() -> None:
+    """Two routes with other hours to one target: the reason holds only where both are silent."""
+    days, nights = Hours(active=(Weekly(start=480, end=1200),)), Hours(mute=(Weekly(start=480, end=1200),))
+    either = Timing(hours=(days, nights))
+    assert all(either.speaks(T0 + 3600 * hour) for hour in range(24))
+    assert [hour for hour in range(24) if not Timing(hours=(days,)).speaks(T0 + 3600 * hour)] == [
+        *range(8),
+        *range(20, 24),
+    ]
+    both = Hours(active=(Weekly(start=480, end=1200),), mute=(Weekly(days=frozenset([3]), start=720, end=780),))
+    assert [hour for hour in range(8, 20) if not both.hold(T0 + 3600 * hour)] == [12]  # 2026-01-01 is a Thursday
 
 
 def test_a_wide_alert_mutes_those_beneath_it_in_the_same_batch_and_also_where_it_is_silenced_itself() -> None:

@@ -10,19 +10,22 @@ import anyio
 import pytest
 import yaml
 from click.testing import CliRunner
+from structlog.testing import capture_logs
 
 from tests.alerts.build import transition
-from tests.app import world
+from tests.app import town, world
 from tests.conftest import EPOCH
 from tests.real.processes import free_port
 from watcher.app.daemon import Daemon
 from watcher.cli import main
 from watcher.clock import HOUR, VirtualClock, sleep
 from watcher.errors import Refused
-from watcher.model import Commit, State
+from watcher.model import Commit, State, alert_id
 from watcher.store import open_readonly, open_store
 from watcher.web import NewAck, NewSilence
 
+PLACE = {"account": "acme", "provider": "agora", "project": "classroom", "product": "Native"}
+ALERT = alert_id("VideoFreezing", PLACE)
 ALL: dict[str, tuple[str, ...]] = {"rule": ("VideoFreezing",)}
 
 
@@ -47,6 +50,17 @@ class Day:
             found = daemon.alerts()
             await daemon.stop()
         return found
+
+    async def scraped(self, until: float, *steps: Any) -> town.Metrics:
+        """Likewise; the metrics at the end."""
+        found: list[town.Metrics] = []
+
+        async def scrape(daemon: Daemon) -> None:
+            await self.clock.sleep_until(EPOCH + until)
+            found.append(town.scrape(daemon))
+
+        await self.stretch(until + 1, *steps, scrape)
+        return found[0]
 
     def kinds(self, target: str = "pager") -> list[str]:
         """What the target heard."""
@@ -176,3 +190,42 @@ def test_the_commands_work_on_a_state_without_a_daemon(tmp_path: Path) -> None:
     assert "no such silence holds" in command(tmp_path, "silence", "expire", id_, code=1)
     assert "is not a matcher" in command(tmp_path, "silence", "add", "everything", code=2)
     assert "--for" in command(tmp_path, "silence", "add", "rule=x", "--for", "soon", code=2)
+
+
+MUTING: dict[str, tuple[dict[str, Any], tuple[Any, ...]]] = {
+    "silenced": ({}, (silence,)),
+    "maintenance": ({"maintenance": [{"name": "now", "from": "00:00", "to": "24:00"}]}, ()),
+    "off_hours": ({"routes": [{"to": ["pager"], "mute": {}}]}, ()),
+}
+
+
+@pytest.mark.parametrize("reason", MUTING)
+async def test_every_mute_says_its_reason_in_log_metric_and_record(
+    tmp_path: Path, clock: VirtualClock, reason: str
+) -> None:
+    """With the obligation that it drops; and, as long as it holds, that a beginning is still to be said."""
+    more, steps = MUTING[reason]
+    day = Day(clock, tmp_path, minutes=240, **{"routes": [{"to": ["pager"]}], **more})
+    with capture_logs() as logs:
+        found = await day.scraped(1.5 * HOUR, *steps)
+    assert day.kinds() == []
+    assert [e["reasons"] for e in logs if e["event"] == "obligations_dropped"] == [{reason: 1}]
+    assert town.metric(found, "watcher_dropped_obligations_total", target="pager", reason=reason) == 1
+    assert town.metric(found, "watcher_held_obligations", target="pager", reason="muted") == 1
+    reader = open_readonly(f"sqlite:///{tmp_path}/state.db")
+    assert [o.dropped for o in reader.obligations() if o.target == "pager"] == [reason]
+    reader.close()
+
+
+async def test_an_acknowledgement_says_its_reason_in_log_metric_and_record(tmp_path: Path, clock: VirtualClock) -> None:
+    """Who took it in hand, and that a repeat is kept back for that."""
+    day = Day(clock, tmp_path, minutes=240, routes=[{"to": ["pager"], "repeat_interval": "30m"}])
+    await day.stretch(1.3 * HOUR)
+    with capture_logs() as logs:
+        found = await day.scraped(3 * HOUR, acknowledge)
+    assert [(e["alert"], e["author"]) for e in logs if e["event"] == "alert_acknowledged"] == [(ALERT, "kim")]
+    assert [e["reasons"] for e in logs if e["event"] == "obligations_held"] == [{"acknowledged": 1}]
+    assert town.metric(found, "watcher_held_obligations", target="pager", reason="acknowledged") == 1
+    reader = open_readonly(f"sqlite:///{tmp_path}/state.db")
+    assert [(ack.alert_id, ack.author) for ack in reader.acks()] == [(ALERT, "kim")]
+    reader.close()

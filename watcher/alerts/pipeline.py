@@ -3,7 +3,7 @@
     open obligations ─► in order ─► superseded ─► flapping ─┐
     what still fires ─► repeat, unless acknowledged ────────┤
                                                             ▼
-                silence ─► inhibit ─► maintenance ─► not told ─► group (wait, interval) ─► rate cap ─► drafts
+    silence ─► inhibit ─► maintenance ─► off hours ─► not told ─► group (wait, interval) ─► rate cap ─► drafts
 
 Each stage is a small decision in a function or module of its own, and `plan` is the pipeline, to be read from top to
 bottom. The decision is made anew each time and holds no state of its own, so a crash before it is recorded costs
@@ -89,7 +89,10 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Every open obligation is in a draft, dropped, or held; `next_at` is when a held one may be due by itself."""
+    """Every open obligation is in a draft, dropped, or held; `next_at` is when a held one may be due by itself.
+
+    Held are also, by the obligation that was said or muted last, alerts whose repeat is acknowledged or muted.
+    """
 
     drafts: tuple[Draft, ...]
     dropped: Mapping[str, Dropped]  # obligation id -> reason
@@ -124,7 +127,8 @@ def plan(obligations: Sequence[Obligation], *, view: View, timing: Callable[[Obl
         if alert in view.busy:
             sorting.hold(own, Held.IN_ORDER)
             continue
-        items = [item for item in _news(alert, own, view, sorting, now) if _passes(item, view, firing, sorting, now)]
+        says = _news(alert, own, view, sorting, now)
+        items = [item for item in says if _passes(item, view, firing, timing, sorting, now)]
         if items:  # all of one alert in one group, or its end could leave before its beginning
             groups.setdefault(_group(items[0].obligations[0]), []).extend(items)
     if view.remind:
@@ -201,12 +205,21 @@ def _says(own: Sequence[Obligation]) -> list[Item]:
 # ── stages ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _passes(item: Item, view: View, firing: Firing, sorting: _Sorting, now: float) -> bool:
-    """Silence, inhibition, maintenance for what begins; for what ends, whether its beginning was heard."""
+def _passes(
+    item: Item,
+    view: View,
+    firing: Firing,
+    timing: Callable[[Obligation], Timing],
+    sorting: _Sorting,
+    now: float,
+) -> bool:
+    """Silence, inhibition, maintenance, hours for what begins; for what ends, whether its beginning was heard."""
     if item.kind is Kind.RESOLVED:
         reason = None if view.told(item.last.alert_id) else Dropped.NOT_TOLD
     else:
         reason = view.mutes.muted(item.first, firing, at=now, since=item.obligations[0].created_at)
+        if reason is None and not timing(item.obligations[0]).speaks(now):
+            reason = Dropped.OFF_HOURS
         if reason is not None and item.kind is Kind.FIRING:
             sorting.waits.append(_next_minute(now))
     if reason is not None:
@@ -227,7 +240,10 @@ def _reminders(
     found: dict[Group, list[Item]] = {}
     for alert, known in view.standing.items():
         latest = known.latest
-        if alert in taken or latest.transition.state is not State.FIRING or view.mutes.in_hand(latest.transition):
+        if alert in taken or latest.transition.state is not State.FIRING:
+            continue
+        if view.mutes.in_hand(latest.transition):
+            sorting.hold([latest], Held.ACKNOWLEDGED)
             continue
         pace = timing(latest)
         if not pace.routed:
@@ -237,15 +253,20 @@ def _reminders(
             at = min(known.said_at, now) + pace.repeat
         if at > now:
             sorting.waits += [at] if at < math.inf else []
-        elif view.mutes.muted(latest.transition, firing, at=now, since=now) is not None:
-            sorting.waits.append(_next_minute(now))
+        elif not pace.speaks(now) or view.mutes.muted(latest.transition, firing, at=now, since=now) is not None:
+            sorting.hold([latest], Held.MUTED, _next_minute(now))
             continue
         else:
             due.add(_group(latest))
         if not known.told or pace.repeat < math.inf:
             found.setdefault(_group(latest), []).append(_reminder(known, now))
     return {
-        group: [item for item in items if view.mutes.muted(item.first, firing, at=now, since=now) is None]
+        group: [
+            item
+            for item in items
+            if view.mutes.muted(item.first, firing, at=now, since=now) is None
+            and timing(item.obligations[0]).speaks(now)
+        ]
         for group, items in found.items()
         if group in due
     }

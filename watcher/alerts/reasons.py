@@ -20,6 +20,7 @@ class Dropped(StrEnum):
     SILENCED = "silenced"
     INHIBITED = "inhibited"  # an alert that covers more says it
     MAINTENANCE = "maintenance"
+    OFF_HOURS = "off_hours"  # of every route that takes it to this target
     FLAPPING = "flapping"  # one of the changes between two that were said
     NOT_TOLD = "not_told"  # the end of what this target never heard of
 
@@ -32,6 +33,8 @@ class Held(StrEnum):
     GROUP_INTERVAL = "group_interval"
     FLAPPING = "flapping"  # until the alert stays as it is
     RATE_CAP = "rate_cap"  # the target heard enough this hour
+    ACKNOWLEDGED = "acknowledged"  # its repeat: somebody has it in hand
+    MUTED = "muted"  # its repeat, or its beginning until then: silenced, inhibited, maintenance or off hours
 
 
 class Said(StrEnum):

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from watcher.alerts.hours import Hours
 from watcher.alerts.matching import label, matches
 from watcher.alerts.reasons import Dropped
 from watcher.alerts.settings import AlertsSettings, RouteSettings
@@ -41,13 +42,19 @@ Group = tuple[tuple[str, str], ...]
 class Timing:
     """How a group of alerts waits (seconds, run clock): before its first message, between two, and to be repeated.
 
-    Not `routed`: the routes no longer send such alerts to this target, so it is reminded of none.
+    Not `routed`: the routes no longer send such alerts to this target, so it is reminded of none. `hours` are those of
+    each route that does: it is told while one of them speaks.
     """
 
     wait: float = 0.0
     interval: float = 60.0
     repeat: float = 4 * 3600.0
     routed: bool = True
+    hours: tuple[Hours, ...] = ()
+
+    def speaks(self, at: float) -> bool:
+        """Whether beginnings and repeats are said at an instant."""
+        return not self.hours or any(hours.hold(at) for hours in self.hours)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,11 +85,12 @@ class Routing:
     def timing(self, obligation: Obligation) -> Timing:
         """How the obligation's group waits: as the routes say now, since a reload may have changed them."""
         if not _own(obligation.transition):
-            for route in self.routes:
-                if obligation.target in route.to and matches(route.match, obligation.transition):
-                    repeat = float(route.repeat_interval) or math.inf
-                    return Timing(wait=route.group_wait, interval=route.group_interval, repeat=repeat)
-            return Timing(routed=False)
+            to = [r for r in self.routes if obligation.target in r.to and matches(r.match, obligation.transition)]
+            if not to:
+                return Timing(routed=False)
+            first, repeat = to[0], float(to[0].repeat_interval) or math.inf
+            hours = tuple(r.hours() for r in to) if all(r.active or r.mute for r in to) else ()
+            return Timing(wait=first.group_wait, interval=first.group_interval, repeat=repeat, hours=hours)
         return Timing(routed=obligation.target in self.recipients(obligation.transition))
 
 

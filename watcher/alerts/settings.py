@@ -17,8 +17,9 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from watcher.alerts.hours import DAYS, Hours, Weekly
 from watcher.alerts.limits import Flapping, Limits
-from watcher.alerts.maintenance import DAYS, Maintenance
+from watcher.alerts.maintenance import Maintenance
 from watcher.alerts.mutes import Inhibit
 from watcher.alerts.send import acceptable
 from watcher.alerts.targets import HeartbeatSettings, HttpTarget, TargetSettings, is_web, url_of
@@ -45,12 +46,55 @@ def _words(value: object) -> tuple[str, ...]:
 Words = Annotated[tuple[str, ...], BeforeValidator(_words)]
 
 
+def _clock_time(value: object) -> int:
+    match = _TIME.match(value) if isinstance(value, str) else None
+    if match is None or int(match[1]) * 60 + int(match[2]) > 1440:
+        raise ValueError("is not a time of day; write it like 22:30, at most 24:00")
+    return int(match[1]) * 60 + int(match[2])
+
+
+def _zone(value: object) -> str:
+    try:
+        wall_time(0.0, value if isinstance(value, str) else "")
+    except (ValueError, KeyError, OSError):
+        raise ValueError("is not a time zone of this machine; write it like Europe/Berlin or UTC") from None
+    return str(value)
+
+
+def _days(value: object) -> tuple[str, ...]:
+    days = _words(value)
+    if unknown := [day for day in days if day not in DAYS]:
+        raise ValueError(f"has no day {unknown[0]}; use {', '.join(DAYS)}")
+    return days
+
+
+class WeeklySettings(Strict):
+    """Hours of the week; where `to` is not later than `from` they run past midnight, and `days` are their first."""
+
+    days: Annotated[tuple[str, ...], BeforeValidator(_days)] = DAYS
+    from_: Annotated[int, BeforeValidator(_clock_time)] = Field(default=0, alias="from")
+    to: Annotated[int, BeforeValidator(_clock_time)] = 1440
+    time_zone: Annotated[str, BeforeValidator(_zone)] = "UTC"
+
+    def value(self) -> Weekly:
+        days = frozenset(DAYS.index(day) for day in self.days)
+        return Weekly(days=days, start=self.from_, end=self.to, zone=self.time_zone)
+
+
+def _one_or_more(value: object) -> object:
+    return (value,) if isinstance(value, Mapping) else value
+
+
+Weeklies = Annotated[tuple[WeeklySettings, ...], BeforeValidator(_one_or_more)]
+
+
 class RouteSettings(Strict):
     """Which alerts go to which targets, and how they are gathered into messages on the way.
 
     `match` compares `severity`, `rule` or any label; every key must match, by equality with one of its values; an
     empty `match` takes everything. Alerts that agree in `group_by` share a message: the group's first message leaves
-    after `group_wait`, the next no sooner than `group_interval` after it (seconds, run clock).
+    after `group_wait`, the next no sooner than `group_interval` after it (seconds, run clock). The route speaks in its
+    `active` hours (none: always) but for those in `mute`; what still fires when they begin is said then.
     """
 
     match: Mapping[str, Words] = {}
@@ -59,6 +103,11 @@ class RouteSettings(Strict):
     group_wait: Duration = 0
     group_interval: Duration = 60
     repeat_interval: Duration = 4 * 3600
+    active: Weeklies = ()
+    mute: Weeklies = ()
+
+    def hours(self) -> Hours:
+        return Hours(active=tuple(h.value() for h in self.active), mute=tuple(h.value() for h in self.mute))
 
 
 class InhibitSettings(Strict):
@@ -77,33 +126,11 @@ BENEATH = InhibitSettings(equal=("signal",), beneath=True)
 """The default: an alert about a whole project or product mutes those about its parts, on the same signal."""
 
 
-def _clock_time(value: object) -> int:
-    match = _TIME.match(value) if isinstance(value, str) else None
-    if match is None or int(match[1]) * 60 + int(match[2]) > 1440:
-        raise ValueError("is not a time of day; write it like 22:30, at most 24:00")
-    return int(match[1]) * 60 + int(match[2])
-
-
 def _instant(value: object) -> float:
     try:
         return parse_rfc3339(value if isinstance(value, str) else "")
     except ValueError:
         raise ValueError("is not an instant; write it like 2026-01-31T22:30:00Z") from None
-
-
-def _zone(value: object) -> str:
-    try:
-        wall_time(0.0, value if isinstance(value, str) else "")
-    except (ValueError, KeyError, OSError):
-        raise ValueError("is not a time zone of this machine; write it like Europe/Berlin or UTC") from None
-    return str(value)
-
-
-def _days(value: object) -> tuple[str, ...]:
-    days = _words(value)
-    if unknown := [day for day in days if day not in DAYS]:
-        raise ValueError(f"has no day {unknown[0]}; use {', '.join(DAYS)}")
-    return days
 
 
 class MaintenanceSettings(Strict):

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
+from watcher import log
 from watcher.alerts.desk import MAX_SILENCES, Desk, new_silence, unseen
 from watcher.alerts.mutes import silenced
 from watcher.app.recorder import Recorder
@@ -28,6 +29,7 @@ class Live:
         self._desk = desk
         self._recorder = recorder
         self._clock = clock
+        self._log = log.get("desk")
 
     def alerts(self) -> list[Document]:
         mutes = self._desk.mutes()
@@ -48,6 +50,11 @@ class Live:
 
     async def _change(self, step: Commit) -> Document:
         durable = await self._recorder.record(step)
+        for silence in step.silences:
+            ended = silence.ends_at <= self._clock.now()
+            self._log.info("silence_ended" if ended else "silence_begun", id=silence.id, author=silence.author)
+        for ack in step.acks:
+            self._log.info("alert_acknowledged", alert=ack.alert_id, author=ack.author)
         return {**change_document(step, self._clock.now()), "durable": durable}
 
 
