@@ -453,6 +453,7 @@ def test_what_stands_is_counted_by_severity_without_reading_windows() -> None:
     views = [(view.state, view.severity) for view in engine.alerts()]
     assert engine.standing() == Counter(views)
     assert {state for state, _ in views} == {State.PENDING, State.FIRING}
+    assert engine.firing() == Counter(view.rule for view in engine.alerts() if view.state is State.FIRING)
 
 
 # ── a clock that was ahead ───────────────────────────────────────────────────────────────────────────────────────────

@@ -43,6 +43,7 @@ class LookStats:
     reasons: Counter[str] = field(default_factory=Counter)  # why the schedule asked
     oddities: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+    covered_windows: int = 0
     lost_windows: int = 0
     budget_refusals: int = 0
 
@@ -150,7 +151,9 @@ class AccountLoop:
         now = self._clock.now()
         self._note_outcome(query, OK)
         self.stats.oddities.update(answer.oddities)
-        covered = self.covered[query.id] = max(answer.asked.end, await self._believed(query) or 0)
+        before = await self._believed(query)
+        covered = self.covered[query.id] = max(answer.asked.end, before or 0)
+        self.stats.covered_windows += (covered - max(answer.asked.start, before or 0)) // query.width
         self.states = looked(self.states, query.id, at=now, covered_until=covered - self.ledger.offset)
         gaps = self._gaps(query, answer, now)
         verdicts = self.engine.receive(answer, now)

@@ -92,6 +92,7 @@ class Daemon:
         self.started_at = clock.now()
         self.reloads: dict[bool, int] = {True: 0, False: 0}
         self.restarts: dict[str, int] = {}
+        self._tasks: set[str] = set()
         self._clock = clock
         self._transports = transports or {}
         self._senders = senders or self._sender
@@ -156,7 +157,7 @@ class Daemon:
             recorder=parts.recorder if parts else None,
             reloads=self.reloads,
             reloaded_at=self._reloaded_at,
-            restarts=self.restarts,
+            restarts={**dict.fromkeys(self._tasks, 0), **self.restarts},
         )
 
     # ── for people (`web.Actions`): between two configurations there is nobody to ask ─────────────────────────────────
@@ -195,6 +196,7 @@ class Daemon:
     # ── one configuration's life ─────────────────────────────────────────────────────────────────────────────────────
 
     async def _generation(self) -> None:
+        self._tasks.clear()
         parts = self._parts = await self._built(self.config)
         async with anyio.create_task_group() as tasks:
             for target, outbox in parts.outboxes.items():
@@ -419,6 +421,8 @@ class Daemon:
             await sleep(self._clock, UPKEEP_EVERY)
 
     async def _supervised(self, name: str, work: Callable[[], Awaitable[None]], sight: Sight | None = None) -> None:
+        self._tasks.add(name)
+
         def crashed() -> None:
             self.restarts[name] = self.restarts.get(name, 0) + 1
             if sight is not None:

@@ -258,6 +258,10 @@ class Engine:
         """How many alerts are pending and firing, by severity: what a scrape needs, and no window is read for it."""
         return Counter((a.state, a.rule.severity) for a in self._alerts() if a.state in (State.PENDING, State.FIRING))
 
+    def firing(self) -> Counter[str]:
+        """How many alerts of each rule fire."""
+        return Counter(a.rule.name for a in self._alerts() if a.state is State.FIRING)
+
     def _view(self, alert: Alert, column: Column, frame: Frame) -> AlertView:
         head = alert.head
         marks = {
