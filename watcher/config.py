@@ -294,8 +294,7 @@ def _state(text: str, folder: Path) -> str:
 
 
 def _at(rule: Rule, what: str, remedy: str) -> Problem:
-    file, _, line = rule.place.rpartition(":")
-    return Problem(file or rule.place, int(line) if line.isdigit() else 0, 1, what, remedy)
+    return Problem(*rule.place, what, remedy)
 
 
 def _own_names(rules: Sequence[Rule]) -> Iterator[Problem]:
@@ -356,7 +355,7 @@ def _warnings(
     for name, target in top.targets.items():
         if url_of(target).kind == "literal":
             yield document.problem(("targets", name), f"the URL of {name} stands in the file", "use !env or !file")
-    waiting = sorted({rule.place.rpartition(":")[0] for rule in rules if _waits_for_provider(rule, accounts)})
+    waiting = sorted({rule.place.file for rule in rules if _waits_for_provider(rule, accounts)})
     for file in waiting:
         yield Problem(file, 0, 0, "has rules for a provider that is not configured", "they are not judged")
 

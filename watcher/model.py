@@ -232,6 +232,7 @@ class Cause(StrEnum):
     REVISED = "revised"  # the vendor revised points that had been judged
     RULE_CHANGED = "rule_changed"  # the rule was removed or now means other labels
     BLIND = "blind"  # the daemon cannot see an account
+    OUT_OF_HOURS = "out_of_hours"  # the rule is judged in certain hours only, and they ended
     EXPIRED = "expired"  # nothing was seen of it for so long that it is forgotten
 
 
@@ -265,6 +266,7 @@ class Transition:
     threshold: float | None = None
     peak: float | None = None
     users: float | None = None
+    weight: float | None = None  # users or streams behind `value` itself, where the vendor says
     signal: str = ""  # what value, threshold and peak measure; empty for the daemon's own alerts
     unguarded: bool = False
     retracts: int | None = None

@@ -346,7 +346,14 @@ class Daemon:
         covered = {k: v for k, v in (await self._stored(store.covered)).items() if k in ids}
         saved = [s for s in await self._stored(store.alerts) if _account_of(s) in ("", account.name)]
         verdicts = await self._stored(
-            lambda: engine.restore(saved, queries=account.queries, covered=covered, points=store.points, now=now)
+            lambda: engine.restore(
+                saved,
+                queries=account.queries,
+                covered=covered,
+                points=store.points,
+                now=now,
+                log_of=lambda alert: store.transitions(alert=alert),
+            )
         )
         ledger = Ledger(
             account=account.name,
