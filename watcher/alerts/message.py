@@ -155,6 +155,8 @@ def _all_lines(item: Item) -> Iterator[Line]:
     yield Line("users", f"{last.users:.0f}" if last.users is not None else "")
     yield Line("data", _age(last))
     yield Line("note", _marks(item))
+    if item.kind in (Kind.FIRING, Kind.WAS_FIRING):
+        yield Line("worst", item.first.annotations.get("worst", "") or notes.get("worst", ""))
     if item.kind is Kind.FIRING:
         yield Line("description", notes.get("description", ""))
     if href := neutral.link(notes.get("runbook", "")):

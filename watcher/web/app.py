@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from watcher.web import health, scrape
+from watcher.web import health, hooks_vonage, scrape
 from watcher.web.guard import ERROR_HANDLERS, SecurityHeaders
 from watcher.web.health import ReadyReport
 
@@ -20,10 +20,19 @@ _COMPRESS_FROM = 1024  # bytes
 _COMPRESS_LEVEL = 1  # metrics shrink to a tenth at the fastest level; more would only hold up the event loop
 
 
-def build_web(*, metrics: Callable[[], bytes], ready: Callable[[], Awaitable[ReadyReport]]) -> Starlette:
-    """The application: `metrics` renders `/metrics`, `ready` says what `/readyz` tells."""
+def build_web(
+    *,
+    metrics: Callable[[], bytes],
+    ready: Callable[[], Awaitable[ReadyReport]],
+    vonage: hooks_vonage.Hear | None = None,
+) -> Starlette:
+    """The application: `metrics` renders `/metrics`, `ready` says what `/readyz` tells, `vonage` hears its posts."""
     app = Starlette(
-        routes=[*scrape.routes(metrics), *health.routes(ready)],
+        routes=[
+            *scrape.routes(metrics),
+            *health.routes(ready),
+            *(hooks_vonage.routes(vonage) if vonage is not None else ()),
+        ],
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(GZipMiddleware, minimum_size=_COMPRESS_FROM, compresslevel=_COMPRESS_LEVEL),
