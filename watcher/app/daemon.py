@@ -8,6 +8,7 @@ in place was considered and would be one. What it costs is memory that is not re
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,7 +25,7 @@ from watcher.alerts.outbox import Outbox
 from watcher.alerts.reasons import Dropped
 from watcher.alerts.route import NEVER_TOLD, Routing, Told
 from watcher.alerts.targets import AlertmanagerSettings, HeartbeatSettings, HttpTarget
-from watcher.app.account import AccountLoop, overdue
+from watcher.app.account import LEARNED, AccountLoop, overdue
 from watcher.app.desk import Live
 from watcher.app.recorder import Recorder
 from watcher.app.report import Report, report
@@ -39,6 +40,7 @@ from watcher.config import AccountConfig, Config
 from watcher.errors import Refused, StoreError, clip
 from watcher.metrics import Snapshot
 from watcher.model import Commit, Delivery, SavedAlert, Sender, State, Transition
+from watcher.providers.provider import Heard, Hearing
 from watcher.rules.engine import Engine, Verdicts
 from watcher.schedule.even import EvenPolicy
 from watcher.secret import Secret
@@ -93,6 +95,7 @@ class Daemon:
         self.reloads: dict[bool, int] = {True: 0, False: 0}
         self.restarts: dict[str, int] = {}
         self._tasks: set[str] = set()
+        self.posts: Counter[tuple[str, str]] = Counter()  # (provider, what became of it)
         self._clock = clock
         self._transports = transports or {}
         self._senders = senders or self._sender
@@ -186,6 +189,16 @@ class Daemon:
         if self._parts is None:
             raise Refused(503, "the daemon is starting: try again")
         return Live(desk=self._parts.desk, recorder=self._parts.recorder, clock=self._clock)
+
+    def heard(self, provider: str, token: str, authorization: str | None, body: bytes) -> Heard | None:
+        """A vendor's post to its hook: what became of it; None where the token is nobody's."""
+        outcome = None
+        for account in self.config.accounts:
+            loop = self._parts.loops.get(account.name) if self._parts else None
+            if account.settings.provider == provider and loop is not None and isinstance(loop.source, Hearing):
+                outcome = outcome or loop.source.hear(token, authorization, body)
+        self.posts[provider, str(outcome or "unknown")] += 1
+        return outcome
 
     async def report(self) -> Report:
         """What happened since the state began (design, section 8)."""
@@ -363,8 +376,13 @@ class Daemon:
             workers=self._store_workers,
             boot=boot_id(self._clock),
         )
+        learned = await self._stored(partial(store.note, account.name, LEARNED))
         source = account.provider.open(
-            account.settings, account.needed, clock=self._clock, transport=self._transports.get(account.name)
+            account.settings,
+            account.needed,
+            clock=self._clock,
+            learned=learned,
+            transport=self._transports.get(account.name),
         )
         try:
             loop = parts.loops[account.name] = AccountLoop(
@@ -377,6 +395,8 @@ class Daemon:
                 clock=self._clock,
                 sight=parts.sights[account.name],
                 covered=covered,
+                notes=store,
+                workers=self._store_workers,
             )
             await parts.recorder.record(_commit(verdicts))
             await loop.run()
