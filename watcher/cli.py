@@ -386,7 +386,7 @@ def demo(wall: str, rate: float, report: Path | None, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("vendor", type=click.Choice(["agora", "vonage"]))
+@click.argument("vendor", type=click.Choice(["agora", "vonage", "twilio"]))
 @click.option("--listen", default="127.0.0.1:8469", show_default=True, metavar="HOST:PORT")
 @click.option("--scenario", type=_FILE, required=True, help="What happens in this vendor's world (docs/emulator.md).")
 @click.option("--tls-cert", type=_FILE, default=None, help="PEM file: serve HTTPS.")
