@@ -134,6 +134,8 @@ def check(config: Path, as_json: bool) -> None:
     Opens no state, sends nothing and needs none of the secrets. Exits 2 where anything is wrong.
     """
     from watcher.config import load
+    from watcher.plan import as_json as plan_json
+    from watcher.plan import lines, plans
 
     problems: tuple[Problem, ...] = ()
     try:
@@ -147,6 +149,7 @@ def check(config: Path, as_json: bool) -> None:
                 "ok": not problems,
                 "problems": [_problem(p) for p in problems],
                 "warnings": [_problem(p) for p in warnings],
+                "plan": None if problems else plan_json(plans(loaded)),
             }
         )
     elif problems:
@@ -154,7 +157,9 @@ def check(config: Path, as_json: bool) -> None:
     else:
         for warning in loaded.warnings:
             click.echo(f"warning: {warning}", err=True)
-        for line in loaded.summary():
+        counts = (len(loaded.accounts), len(loaded.rules), len(loaded.alerts.targets))
+        click.echo("{}: {} accounts, {} rules, {} targets".format(loaded.path, *counts))
+        for line in lines(plans(loaded)):
             click.echo(line)
     if problems:
         sys.exit(USAGE)

@@ -22,6 +22,7 @@ from watcher.alerts.outbox import Outbox
 from watcher.alerts.route import Routing, Told, told_before
 from watcher.alerts.send import MAX_ATTEMPTS_AT_ONCE, AppriseSender
 from watcher.app.account import AccountLoop, overdue
+from watcher.app.attention import Attention
 from watcher.app.recorder import Recorder
 from watcher.app.report import Report, report
 from watcher.app.sight import Sight
@@ -34,7 +35,7 @@ from watcher.errors import StoreError, clip
 from watcher.metrics import Snapshot
 from watcher.model import Commit, Delivery, SavedAlert, Sender, State, Transition
 from watcher.rules.engine import Engine, Verdicts
-from watcher.schedule.even import EvenPolicy
+from watcher.schedule.adaptive import AdaptivePolicy
 from watcher.secret import Secret
 from watcher.store import SqliteStore, open_store
 from watcher.workers import InlineWorkers, StoreWorkers, ThreadWorkers, Workers
@@ -306,12 +307,15 @@ class Daemon:
                 account=account.name,
                 source=source,
                 ledger=ledger,
-                policy=EvenPolicy(),
+                policy=AdaptivePolicy(gaps=account.gaps),
                 engine=engine,
                 recorder=parts.recorder,
                 clock=self._clock,
                 sight=parts.sights[account.name],
                 covered=covered,
+                attention=Attention(queries=account.queries, rules=parts.config.rules),
+                notes=store,
+                workers=self._store_workers,
             )
             await parts.recorder.record(_commit(verdicts))
             await loop.run()

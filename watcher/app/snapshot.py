@@ -17,7 +17,6 @@ from watcher.app.recorder import Recorder
 from watcher.config import AccountConfig, Config
 from watcher.metrics import AccountHealth, PoolHealth, QuotaHealth, SeriesValue, Snapshot, TargetHealth
 from watcher.model import State
-from watcher.schedule import promised_gap
 
 
 def take(
@@ -63,8 +62,7 @@ def take(
 def _values(account: AccountConfig, loop: AccountLoop | None) -> Iterator[SeriesValue]:
     if loop is None:
         return
-    gaps = promised_gap(account.queries, account.pools)
-    limits = {series: 2 * gap + query.delay for query, gap in gaps.items() for series in query.series}
+    limits = {s: 2 * account.gaps[query.id] + query.delay for query in account.queries for s in query.series}
     ahead = loop.ledger.offset
     for series, value, ended_at in loop.engine.newest():
         if series in limits:
