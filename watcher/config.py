@@ -40,6 +40,7 @@ from watcher.yamlfile import load as load_yaml
 T = TypeVar("T")
 
 MAX_ACCOUNTS = 100
+LEAST_TOKEN = 16  # characters of a hook's path that nobody can guess
 
 
 def address(text: str) -> tuple[str, int]:
@@ -67,8 +68,9 @@ def _state_url(text: str) -> str:
 
 
 class Http(Strict):
-    """Where the daemon's own pages are served."""
+    """Where the daemon's own pages are served, and the last part of the hooks' paths; without it there are no hooks."""
 
+    hook_token: Secret | None = None
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9469"
 
 
@@ -163,13 +165,19 @@ def secrets_missing(config: Config) -> list[Problem]:
     """Read every secret; what cannot be read, with the place that names it. Also targets that Apprise refuses."""
     document = config.document
     found = check_alerts(document, config.alerts, secrets=True)
+    named: list[tuple[Loc, object]] = [(("http", "hook_token"), config.http.hook_token)]
     for index, account in enumerate(config.accounts):
-        for name, value in account.settings:
-            if isinstance(value, Secret):
-                try:
-                    value.resolve()
-                except SecretMissing as missing:
-                    found.append(document.problem(("accounts", index, name), f"{name}: {missing}"))
+        named += [(("accounts", index, name), value) for name, value in account.settings]
+    for loc, value in named:
+        if isinstance(value, Secret):
+            try:
+                value.resolve()
+            except SecretMissing as missing:
+                found.append(document.problem(loc, f"{loc[-1]}: {missing}"))
+                continue
+            if loc[-1] == "hook_token" and len(value.reveal()) < LEAST_TOKEN:
+                what = f"hook_token has fewer than {LEAST_TOKEN} characters and could be guessed"
+                found.append(document.problem(loc, what, "make one: openssl rand -hex 24"))
     return found
 
 

@@ -26,6 +26,16 @@ async def is_ready() -> ReadyReport:
     return READY
 
 
+class Deaf:
+    """Hears no hooks. Port `hooks.Listener`."""
+
+    def hint(self, *, provider: str | None, account: str | None, project: str | None) -> int:
+        return 0
+
+    def hook_answered(self, hook: str, outcome: str) -> None:
+        return
+
+
 def page() -> bytes:
     """A real page of metrics."""
     return render(Snapshot(now=EPOCH, version="0", started_at=EPOCH))
@@ -56,7 +66,8 @@ async def client(
     metrics: Callable[[], bytes] = page, ready: Callable[[], Awaitable[ReadyReport]] = is_ready
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application."""
-    transport = httpx.ASGITransport(build_web(metrics=metrics, ready=ready), raise_app_exceptions=False)
+    web = build_web(metrics=metrics, ready=ready, hints=Deaf(), hook_token=lambda: None)
+    transport = httpx.ASGITransport(web, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://example.com") as found:
         yield found
 

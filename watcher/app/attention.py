@@ -47,6 +47,7 @@ from watcher.schedule.state import Evidence, QueryState, Why
 
 CALM = 30 * MINUTE  # event-time seconds without an alert after which its return is news to its neighbours
 APART = 60  # seconds by which signals of one incident may begin apart
+APART_HINTS = 5 * MINUTE  # seconds between two hints about a project that are both listened to
 SILENCE = 3  # windows without a value after which silence is taken to be one
 NEAR = 0.8  # of the way from perfect to a rule's line, from which on a value is near it
 HEAT = 2.0  # how much likelier an alert counts there
@@ -152,8 +153,12 @@ class Attention:
         return True
 
     def hint(self, project: str, at: float) -> None:
-        """Somebody outside says that something is wrong with a project at `at` (event time); no more is believed."""
-        self._hints[project] = at
+        """Somebody outside says that something is wrong with a project at `at` (event time); no more is believed.
+
+        Who says it again within `APART_HINTS` says nothing new: a flood of hints must not keep a project busy.
+        """
+        if at - self._hints.get(project, -APART_HINTS) >= APART_HINTS:
+            self._hints[project] = at
 
     # ── what goes out ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -195,8 +200,8 @@ class Attention:
                 lasts = max(rule.hold + rule.aggregate.windows(query.width) * query.width for rule in rules)
                 same_product = alert.series.product == mine[0].product
                 yield alert.starts_at + lasts + APART, Why.SIBLING, 2 if same_product else 3
-        if rules and mine[0].project in self._hints:
-            yield self._hints[mine[0].project], Why.HINT, 4
+        if mine[0].project in self._hints and (rules or any(series in self._zeros for series in mine)):
+            yield self._hints[mine[0].project] // query.width * query.width, Why.HINT, 4
 
     # ── users ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -86,6 +86,7 @@ class Daemon:
         self.started_at = clock.now()
         self.reloads: dict[bool, int] = {True: 0, False: 0}
         self.restarts: dict[str, int] = {}
+        self.hooks: dict[tuple[str, str], int] = {}  # by hook and outcome
         self._clock = clock
         self._transports = transports or {}
         self._senders = senders or self._apprise
@@ -130,6 +131,24 @@ class Daemon:
         """A configuration was wrong: the running one stays."""
         self.reloads[False] += 1
 
+    def hint(self, *, provider: str | None, account: str | None, project: str | None) -> int:
+        """Somebody outside says that something is wrong there: look soon. The number of projects meant."""
+        found = 0
+        for settings in self.config.accounts:
+            if provider not in (None, settings.settings.provider) or account not in (None, settings.name):
+                continue
+            projects = {s.project for query in settings.queries for s in query.series if project in (None, s.project)}
+            found += len(projects)
+            loop = self._parts.loops.get(settings.name) if self._parts else None
+            if loop is not None:
+                for name in projects:
+                    loop.hint(name)
+        return found
+
+    def hook_answered(self, hook: str, outcome: str) -> None:
+        """For the counters."""
+        self.hooks[hook, outcome] = self.hooks.get((hook, outcome), 0) + 1
+
     async def writable(self) -> bool:
         """Whether the state could be written now."""
         try:
@@ -151,6 +170,7 @@ class Daemon:
             reloads=self.reloads,
             reloaded_at=self._reloaded_at,
             restarts=self.restarts,
+            hooks=self.hooks,
         )
 
     async def report(self) -> Report:

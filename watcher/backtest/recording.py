@@ -61,8 +61,7 @@ class Oddities:
 
     def add(self, kind: str, line: int, rows: int = 1) -> None:
         self.counts[kind] += rows
-        if rows:
-            self.first[kind] = min(line, self.first.get(kind, line))
+        self.first.setdefault(kind, line)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,7 +41,7 @@ RESERVE = 0.10
 """Share of a day's requests that is held back for evidence at the beginning of the day."""
 
 _UNTOUCHED = 1 / 3  # of what is left of the reserve: for the rest of the day
-_RIPE = 0.6  # of its own gap that must have passed before a query has its turn
+_RIPE = 0.5  # of its own gap that must have passed before a query has its turn
 _EARLY = 5.0  # seconds before its deadline at which a promised look leaves
 _VISIBLE = 2.5  # seconds after a vendor's delay: whole seconds at their side, and our idea of their time may be late
 _STALE = 4.0  # seconds after a window became visible in which it still counts as news

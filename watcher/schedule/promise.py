@@ -23,6 +23,7 @@ from watcher.schedule.pace import EDGE, RESERVE, jam, shortest
 from watcher.schedule.state import PoolView
 
 _SHARE = 1 / 3  # of a day's requests that promises may take where the vendor's look-back would allow fewer
+_REACH = 0.3  # of the vendor's look-back: a shorter gap buys an outage little
 _MOST_STRETCH = 1000.0
 _PRECISE = 0.01
 
@@ -47,7 +48,7 @@ def longest_gaps(
         gap = min([gap, *(_comfortable(queries, pool) for pool in mine)])
         gap = min(gap, (within or {}).get(query.id, gap))
         if _is_users(query):
-            gap = min([gap, *(_in_time(query, [q for q in queries if q.id in gaps], pool, gaps) for pool in mine)])
+            gap = min([gap, *(_in_time(query, queries, pool, gaps) for pool in mine)])
         gaps[query.id] = max([gap, 2.0 * query.width, *(step(pool) for pool in mine)])
     return {query.id: gaps[query.id] for query in queries}
 
@@ -102,20 +103,22 @@ def burst(pool: PoolView, looks: int) -> float:
 
 
 def _comfortable(queries: Sequence[Query], pool: PoolView) -> float:
-    """The gap at which promises take no more than their share of the day."""
-    count = sum(pool.id in q.pools for q in queries)
+    """The gap at which promises take no more than their share of the day, or leave most of the reach to an outage."""
+    members = [q for q in queries if pool.id in q.pools]
     daily = [q.allowed for q in pool.quotas if q.window_seconds == DAY]
-    return count * DAY / (_SHARE * min(daily)) if daily else math.inf
+    ample = _REACH * min((q.reach for q in members), default=math.inf)
+    return max(len(members) * DAY / (_SHARE * min(daily)), ample) if daily else math.inf
 
 
 def _in_time(users: Query, queries: Sequence[Query], pool: PoolView, gaps: Mapping[str, float]) -> float:
     """The gap at which a users look that finds somebody still leaves time to look at all that waited for it.
 
-    Only settled zeros had counted for them, so they have not been seen for a little longer than it.
+    Only settled zeros had counted for them, so they have not been seen for a little longer than it; and other users
+    queries may come between.
     """
-    waiting = [q for q in queries if pool.id in q.pools and not _is_users(q)]
-    behind = burst(pool, len(waiting)) + (users.settle + 1) * users.width
-    return min((gaps[q.id] for q in waiting), default=math.inf) - behind
+    sharing = [q for q in queries if pool.id in q.pools]
+    behind = burst(pool, len(sharing)) + (users.settle + 1) * users.width
+    return min((gaps[q.id] for q in sharing if not _is_users(q)), default=math.inf) - behind
 
 
 def _is_users(query: Query) -> bool:

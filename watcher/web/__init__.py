@@ -4,8 +4,9 @@ app       puts them together, with what every answer has in common
 guard     security headers, errors as JSON
 health    /healthz and /readyz
 scrape    /metrics
+hooks     /hooks/agora and /hooks/look
 
-The status page, the JSON API and the hooks join as further modules: a `routes(...)` function and a line in `app`. What
+The status page and the JSON API join as further modules: a `routes(...)` function and a line in `app`. What
 a module shows comes in as a callable, so that nothing here knows the daemon's parts (design, sections 3 and 8).
 """
 
