@@ -146,6 +146,8 @@ def check(config: Path, as_json: bool) -> None:
     Opens no state, sends nothing and needs none of the secrets. Exits 2 where anything is wrong.
     """
     from watcher.config import load
+    from watcher.plan import as_json as plan_json
+    from watcher.plan import lines, plans
 
     problems: tuple[Problem, ...] = ()
     try:
@@ -159,6 +161,7 @@ def check(config: Path, as_json: bool) -> None:
                 "ok": not problems,
                 "problems": [_problem(p) for p in problems],
                 "warnings": [_problem(p) for p in warnings],
+                "plan": None if problems else plan_json(plans(loaded)),
             }
         )
     elif problems:
@@ -166,7 +169,9 @@ def check(config: Path, as_json: bool) -> None:
     else:
         for warning in loaded.warnings:
             click.echo(f"warning: {warning}", err=True)
-        for line in loaded.summary():
+        counts = (len(loaded.accounts), len(loaded.rules), len(loaded.alerts.targets))
+        click.echo("{}: {} accounts, {} rules, {} targets".format(loaded.path, *counts))
+        for line in lines(plans(loaded)):
             click.echo(line)
     if problems:
         sys.exit(USAGE)
@@ -417,3 +422,100 @@ def _address(listen: str) -> tuple[str, int]:
         return address(listen)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--listen") from None
+
+
+@main.command()
+@_config_option
+@_json_option
+@_exits
+def plan(config: Path, as_json: bool) -> None:
+    """Say which queries run, what each costs, and how soon each rule can page.
+
+    Times are from the moment a rule's condition has held long enough, vendor delay and grouping included. Opens no
+    state and needs none of the secrets. Exits 2 where the configuration is wrong or a `detect_within` cannot be kept.
+    """
+    from watcher.config import load
+    from watcher.plan import as_json as plan_json
+    from watcher.plan import lines, plans
+
+    found = plans(load(config))
+    if as_json:
+        _print_json(plan_json(found))
+    else:
+        for line in lines(found):
+            click.echo(line)
+
+
+@main.command()
+@_config_option
+@click.option("--data", type=_FILE, required=True, help="CSV: ts,account,project,product,channel,signal,value,weight.")
+@click.option("--policy", type=click.Choice(["adaptive", "even"]), default="adaptive", show_default=True)
+@click.option("--unlimited", is_flag=True, help="Judge every window at its event time: no budget, no delay.")
+@click.option("--against", type=_FILE, default=None, metavar="CONFIG", help="Run this configuration too, and compare.")
+@click.option("--max-rows", type=click.IntRange(1), default=50_000_000, show_default=True)
+@_json_option
+@_exits
+def backtest(
+    config: Path, data: Path, policy: str, unlimited: bool, against: Path | None, max_rows: int, as_json: bool
+) -> None:
+    """Say what these rules would have paged over recorded points, how late, and at what cost.
+
+    The daemon's own schedule, ledger, rules and routes run in virtual time and see the file only through their
+    queries, quotas and the vendor's delay. Opens no state, sends nothing and needs none of the secrets.
+    """
+    from watcher.backtest.compare import backtest as run_backtest
+    from watcher.backtest.report import sentences
+    from watcher.config import load
+
+    loaded, other = load(config), None if against is None else load(against)
+    document = run_backtest(
+        loaded,
+        data,
+        policy="even" if policy == "even" else "adaptive",
+        unlimited=unlimited,
+        against=other,
+        max_rows=max_rows,
+    )
+    if as_json:
+        _print_json(document)
+    else:
+        for line in sentences(document):
+            click.echo(line)
+
+
+@main.command()
+@_config_option
+@click.option("--since", default=None, metavar="DURATION", help="Only the newest part, such as 7d.  [default: all]")
+@click.option("--output", "-o", type=_FILE, default=None, help="Write to this file instead of stdout.")
+@_exits
+def export(config: Path, since: str | None, output: Path | None) -> None:
+    """Write the recorded points as CSV, for `watcher backtest`. The daemon may be running."""
+    from watcher.clock import WallClock
+    from watcher.config import load
+    from watcher.export import export as write
+    from watcher.store import open_readonly
+
+    begin = 0
+    if since is not None:
+        begin = int(WallClock().now()) - _seconds(since, "--since")
+    reader = open_readonly(load(config).state)
+    try:
+        if output is None:
+            rows = write(reader, sys.stdout, since=begin)
+        else:
+            with output.open("w", encoding="utf-8", newline="") as file:
+                rows = write(reader, file, since=begin)
+    except OSError as error:
+        raise click.ClickException(f"{output}: {error.strerror}") from None
+    finally:
+        reader.close()
+    click.echo(f"{rows:,} rows", err=True)
+
+
+def _seconds(text: str, option: str) -> int:
+    from watcher.yamlfile import duration
+
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=option) from None

@@ -17,20 +17,22 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator
 
 from watcher.alerts.route import OWN_RULES
-from watcher.alerts.settings import AlertsSettings
+from watcher.alerts.settings import AlertsSettings, RouteSettings
 from watcher.alerts.settings import check as check_alerts
 from watcher.alerts.settings import warnings as alerts_warnings
 from watcher.alerts.targets import url_of
 from watcher.budget.quota import Pool
 from watcher.clock import DAY
+from watcher.detection import shortly, too_late, within
 from watcher.errors import ConfigError, Problem, clip
 from watcher.model import USERS, Query
 from watcher.providers.provider import Account, Provider
 from watcher.providers.registry import PROVIDERS
 from watcher.rules.pack import load_packs
-from watcher.rules.rule import Rule, feeds, needed_signals, unfed
+from watcher.rules.rule import Rule, needed_signals, unfed
 from watcher.rules.settings import Judging
-from watcher.schedule.feasibility import overspent, promised_gap, worst_detection
+from watcher.schedule.feasibility import overspent
+from watcher.schedule.promise import longest_gaps
 from watcher.secret import Secret, SecretMissing
 from watcher.store import state_path
 from watcher.yamlfile import Document, Duration, Loc, Strict
@@ -67,9 +69,14 @@ def _state_url(text: str) -> str:
 
 
 class Http(Strict):
-    """Where the daemon's own pages are served. Whoever changes anything there must show the `token`."""
+    """Where the daemon's own pages are served.
+
+    Whoever changes anything there must show the `token`; `hook_token` is the last part of the hooks' paths, and without
+    it there are no hooks.
+    """
 
     token: Secret | None = None
+    hook_token: Secret | None = None
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9469"
 
 
@@ -116,19 +123,6 @@ class Config:
     warnings: tuple[Problem, ...] = ()
     document: Document = field(repr=False)
 
-    def summary(self) -> Iterator[str]:
-        """What it comes to, for a person who just ran `check`."""
-        yield f"{self.path}: {len(self.accounts)} accounts, {len(self.rules)} rules, {len(self.alerts.targets)} targets"
-        for account in self.accounts:
-            yield f"  {account.name} ({account.settings.provider}): {len(account.queries)} queries"
-            for pool in account.pools:
-                quotas = ", ".join(f"{q.allowed} a {q.window}" for q in pool.quotas)
-                yield f"    {pool.id}: spends at most {quotas}"
-            for rule in self.rules:
-                waits = [w for q, w in worst_detection(account.queries, account.pools).items() if _judges(rule, q)]
-                if waits:
-                    yield f"    {rule.name}: pages at most {_minutes(max(waits))} after its condition holds"
-
 
 def load(path: Path | str) -> Config:
     """Read a configuration and the packs it names. Raises `ConfigError` with every problem of all of them."""
@@ -152,11 +146,12 @@ def build(document: Document, folder: Path) -> Config:
     if top is None or len(parsed) < len(stanzas):
         raise ConfigError(reader.problems)
     needed = frozenset(needed_signals(rules) | {USERS})
-    accounts = [reader.compose(i, provider, settings, needed) for i, provider, settings in parsed]
+    routes = top.routes
+    accounts = [reader.compose(i, provider, settings, needed, rules, routes) for i, provider, settings in parsed]
     reader.problems += _unfed(rules, accounts)
     for (index, _, _), account in zip(parsed, accounts, strict=True):
         reader.problems += _too_much(document, index, account)
-        reader.problems += _too_late(account, rules)
+        reader.problems += _too_late(account, rules, top)
     if reader.problems:
         raise ConfigError(reader.problems)
     return Config(
@@ -177,15 +172,18 @@ def secrets_missing(config: Config) -> list[Problem]:
     """Read every secret; what cannot be read, with the place that names it. Also targets that Apprise refuses."""
     document = config.document
     found = check_alerts(document, config.alerts, secrets=True)
-    if config.http.token is not None:
+    for name in ("token", "hook_token"):
+        secret: Secret | None = getattr(config.http, name)
+        if secret is None:
+            continue
         try:
-            config.http.token.resolve()
+            secret.resolve()
         except SecretMissing as missing:
-            found.append(document.problem(("http", "token"), f"http.token: {missing}"))
+            found.append(document.problem(("http", name), f"http.{name}: {missing}"))
         else:
-            if len(config.http.token.reveal()) < MIN_TOKEN:
-                what = f"http.token is shorter than {MIN_TOKEN} characters"
-                found.append(document.problem(("http", "token"), what, "make one: openssl rand -hex 32"))
+            if len(secret.reveal()) < MIN_TOKEN:
+                what = f"http.{name} is shorter than {MIN_TOKEN} characters"
+                found.append(document.problem(("http", name), what, "make one: openssl rand -hex 32"))
     for index, account in enumerate(config.accounts):
         for loc, secret in _secrets(account.settings, ("accounts", index)):
             try:
@@ -263,7 +261,15 @@ class _Reader:
                     self.document.problem(("accounts", index), what, f"make its projects projects of {other}")
                 )
 
-    def compose(self, index: int, provider: Provider[Any], settings: Account, needed: frozenset[str]) -> AccountConfig:
+    def compose(
+        self,
+        index: int,
+        provider: Provider[Any],
+        settings: Account,
+        needed: frozenset[str],
+        rules: Sequence[Rule],
+        routes: Sequence[RouteSettings],
+    ) -> AccountConfig:
         faults = provider.check(settings, needed)
         self.problems += [
             self.document.problem(("accounts", index, *fault.loc), fault.what, fault.remedy) for fault in faults
@@ -276,7 +282,7 @@ class _Reader:
             needed=needed,
             pools=pools,
             queries=queries,
-            gaps={query.id: gap for query, gap in promised_gap(queries, pools).items()},
+            gaps=longest_gaps(queries, pools, within(rules, queries, routes)),
         )
 
 
@@ -350,21 +356,15 @@ def _too_much(document: Document, index: int, account: AccountConfig) -> Iterato
         yield document.problem(("accounts", index), f"account {account.name}: {shortfall.what}", shortfall.remedy)
 
 
-def _judges(rule: Rule, query: Query) -> bool:
-    return any(feeds(rule, series) for series in query.series)
-
-
-def _too_late(account: AccountConfig, rules: Sequence[Rule]) -> Iterator[Problem]:
-    waits = worst_detection(account.queries, account.pools)
-    for rule in rules:
-        worst = max((wait for query, wait in waits.items() if _judges(rule, query)), default=0.0)
-        if rule.detect_within is not None and worst > rule.detect_within:
-            yield _at(
-                rule,
-                f"{rule.name} promises a page within {_minutes(rule.detect_within)}, but {account.name} can take "
-                f"{_minutes(worst)}",
-                "ask for fewer signals, take a bigger plan, or raise detect_within",
-            )
+def _too_late(account: AccountConfig, rules: Sequence[Rule], top: _Top) -> Iterator[Problem]:
+    if any(overspent(account.queries, account.pools)):
+        return  # windows would be lost: what is to be done about that changes every promise
+    for late in too_late(rules, account.queries, account.pools, top.routes, top.judging.undecided_for):
+        promised = shortly(late.rule.detect_within or 0)
+        what = (
+            f"{late.rule.name} promises a page within {promised}, but {account.name} can take {shortly(late.can_take)}"
+        )
+        yield _at(late.rule, what, ", or ".join(late.remedies))
 
 
 def _warnings(
@@ -383,7 +383,3 @@ def _warnings(
     waiting = sorted({rule.place.file for rule in rules if _waits_for_provider(rule, accounts)})
     for file in waiting:
         yield Problem(file, 0, 0, "has rules for a provider that is not configured", "they are not judged")
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"

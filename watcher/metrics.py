@@ -157,6 +157,7 @@ class Snapshot:
     reloads: Mapping[bool, int] = field(default_factory=dict)  # by whether it succeeded
     reloaded_at: float | None = None  # the last that succeeded; None: only the start
     restarts: Mapping[str, int] = field(default_factory=dict)  # by task that crashed
+    hooks: Mapping[tuple[str, str], int] = field(default_factory=dict)  # by hook and how it was answered
     limits: Mapping[str, int] = field(default_factory=dict)  # by bound of the program: what it cost
 
 
@@ -483,6 +484,12 @@ def _program(snapshot: Snapshot) -> Iterator[Metric]:
         "Tasks that crashed and were begun anew.",
         ("task",),
         [((task,), count) for task, count in snapshot.restarts.items()],
+    )
+    yield _counters(
+        "watcher_hook_requests",
+        "Hints from outside that showed the token, by hook and how they were answered.",
+        ("hook", "outcome"),
+        [(key, count) for key, count in snapshot.hooks.items()],
     )
     yield _counters(
         "watcher_limit_losses",

@@ -76,7 +76,15 @@ class Rooms:
         def hear(*args: Any) -> Any:
             return self.daemon.heard("vonage", *args)
 
-        app = build_web(metrics=lambda: b"", ready=ready, actions=self.daemon, token=lambda: None, vonage=hear)
+        app = build_web(
+            metrics=lambda: b"",
+            ready=ready,
+            actions=self.daemon,
+            token=lambda: None,
+            hints=self.daemon,
+            hook_token=lambda: None,
+            vonage=hear,
+        )
         return httpx.ASGITransport(app=app)
 
     async def run(self, seconds: float, *, hooks: bool = False) -> dict[str, Any]:

@@ -36,3 +36,13 @@ class FakeActions:
 
 
 _: Actions = FakeActions()
+
+
+class Deaf:
+    """Hears no hooks. Port `hooks.Listener`."""
+
+    def hint(self, *, provider: str | None, account: str | None, project: str | None) -> int:
+        return 0
+
+    def hook_answered(self, hook: str, outcome: str) -> None:
+        return

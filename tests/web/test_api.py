@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.web.fakes import FakeActions
+from tests.web.fakes import Deaf, FakeActions
 from tests.web.test_web import is_ready, page
 from watcher.secret import Secret
 from watcher.web import NewAck, NewSilence, build_web
@@ -30,7 +30,14 @@ async def client(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client at `peer` that names the host in `base`."""
     secret = None if token is None else Secret.of(token)
-    app = build_web(metrics=page, ready=is_ready, actions=actions or FakeActions(), token=lambda: secret)
+    app = build_web(
+        metrics=page,
+        ready=is_ready,
+        actions=actions or FakeActions(),
+        token=lambda: secret,
+        hints=Deaf(),
+        hook_token=lambda: None,
+    )
     transport = httpx.ASGITransport(app, client=(peer, 12345))
     async with httpx.AsyncClient(transport=transport, base_url=base) as found:
         yield found

@@ -24,12 +24,13 @@ from watcher.alerts.http import AlertmanagerSender
 from watcher.alerts.outbox import Outbox
 from watcher.alerts.reasons import Dropped
 from watcher.alerts.route import NEVER_TOLD, Routing, Told
-from watcher.alerts.targets import AlertmanagerSettings, HeartbeatSettings, HttpTarget
+from watcher.alerts.targets import HeartbeatSettings, HttpTarget
 from watcher.app.account import LEARNED, AccountLoop, overdue
+from watcher.app.attention import Attention
 from watcher.app.desk import Live
 from watcher.app.recorder import Recorder
 from watcher.app.report import Report, report
-from watcher.app.senders import EVERYTHING, beat, charted, keep_alertmanager, sender_of, timing_of
+from watcher.app.senders import beat, charted, keep_alertmanager, limits_of, sender_of, timing_of
 from watcher.app.sight import Sight
 from watcher.app.snapshot import take
 from watcher.app.supervise import supervise
@@ -42,7 +43,7 @@ from watcher.metrics import Snapshot
 from watcher.model import Commit, Delivery, SavedAlert, Sender, State, Transition
 from watcher.providers.provider import Heard, Hearing
 from watcher.rules.engine import Engine, Verdicts
-from watcher.schedule.even import EvenPolicy
+from watcher.schedule import AdaptivePolicy, EvenPolicy, Policy
 from watcher.secret import Secret
 from watcher.store import SqliteStore, open_store
 from watcher.web import NewAck, NewSilence
@@ -96,6 +97,7 @@ class Daemon:
         self.restarts: dict[str, int] = {}
         self._tasks: set[str] = set()
         self.posts: Counter[tuple[str, str]] = Counter()  # (provider, what became of it)
+        self.hooks: dict[tuple[str, str], int] = {}  # by hook and outcome
         self._clock = clock
         self._transports = transports or {}
         self._senders = senders or self._sender
@@ -140,6 +142,24 @@ class Daemon:
         """A configuration was wrong: the running one stays."""
         self.reloads[False] += 1
 
+    def hint(self, *, provider: str | None, account: str | None, project: str | None) -> int:
+        """Somebody outside says that something is wrong there: look soon. The number of projects meant."""
+        found = 0
+        for settings in self.config.accounts:
+            if provider not in (None, settings.settings.provider) or account not in (None, settings.name):
+                continue
+            projects = {s.project for query in settings.queries for s in query.series if project in (None, s.project)}
+            found += len(projects)
+            loop = self._parts.loops.get(settings.name) if self._parts else None
+            if loop is not None:
+                for name in projects:
+                    loop.hint(name)
+        return found
+
+    def hook_answered(self, hook: str, outcome: str) -> None:
+        """For the counters."""
+        self.hooks[hook, outcome] = self.hooks.get((hook, outcome), 0) + 1
+
     async def writable(self) -> bool:
         """Whether the state could be written now."""
         try:
@@ -161,6 +181,7 @@ class Daemon:
             reloads=self.reloads,
             reloaded_at=self._reloaded_at,
             restarts={**dict.fromkeys(self._tasks, 0), **self.restarts},
+            hooks=self.hooks,
         )
 
     # ── for people (`web.Actions`): between two configurations there is nobody to ask ─────────────────────────────────
@@ -329,7 +350,7 @@ class Daemon:
             timing=timing_of(target, routing.timing),
             delivery=config.alerts.delivery,
             mutes=desk.mutes,
-            limits=EVERYTHING if isinstance(target, AlertmanagerSettings) else config.alerts.limits(),
+            limits=limits_of(target, config.alerts),
             unseen=desk.unseen,
             detailed=not isinstance(target, Secret),
             charted=charted(target),
@@ -389,12 +410,13 @@ class Daemon:
                 account=account.name,
                 source=source,
                 ledger=ledger,
-                policy=EvenPolicy(),
+                policy=policy_for(account),
                 engine=engine,
                 recorder=parts.recorder,
                 clock=self._clock,
                 sight=parts.sights[account.name],
                 covered=covered,
+                attention=Attention(queries=account.queries, rules=parts.config.rules),
                 notes=store,
                 workers=self._store_workers,
             )
@@ -476,6 +498,13 @@ def _told(holders: Told, config: Config, before: _Parts | None) -> Told:
 def _unheard(latest: Sequence[Transition], told: Told) -> list[Transition]:
     """Alerts that fire and that no target holds: all that did were removed. Today's routes are told."""
     return [entry for entry in latest if entry.state is State.FIRING and entry.alert_id not in told]
+
+
+def policy_for(account: AccountConfig) -> Policy:
+    """The adaptive schedule where a day's budget is to be divided; else there is nothing to save, and even is best."""
+    if any(pool.day is not None for pool in account.pools):
+        return AdaptivePolicy(gaps=account.gaps)
+    return EvenPolicy()
 
 
 class _Group:

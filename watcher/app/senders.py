@@ -16,6 +16,7 @@ from watcher.alerts.limits import Flapping, Limits
 from watcher.alerts.outbox import Outbox
 from watcher.alerts.route import Timing
 from watcher.alerts.send import MAX_ATTEMPTS_AT_ONCE, AppriseSender, shows_charts
+from watcher.alerts.settings import AlertsSettings
 from watcher.alerts.targets import AlertmanagerSettings, HeartbeatSettings, HttpTarget, WebhookSettings
 from watcher.app.sight import Sight
 from watcher.clock import Clock, sleep
@@ -51,6 +52,11 @@ def timing_of(target: Secret | HttpTarget, timing: Callable[[Obligation], Timing
     if isinstance(target, AlertmanagerSettings):
         return lambda obligation: replace(timing(obligation), wait=0.0, interval=0.0, repeat=math.inf)
     return timing
+
+
+def limits_of(target: Secret | HttpTarget, settings: AlertsSettings) -> Limits:
+    """How much a target hears: an Alertmanager everything, as it has limits of its own."""
+    return EVERYTHING if isinstance(target, AlertmanagerSettings) else settings.limits()
 
 
 async def keep_alertmanager(name: str, sender: AlertmanagerSender, outbox: Outbox, desk: Desk, *, clock: Clock) -> None:

@@ -55,6 +55,8 @@ async def serve(path: Path, *, clock: Clock) -> None:
             actions=daemon,
             token=lambda: daemon.config.http.token,
             vonage=partial(daemon.heard, "vonage"),
+            hints=daemon,
+            hook_token=lambda: daemon.config.http.hook_token,
         )
         bound = await tasks.start(lambda task_status: serve_http(web, host=host, port=port, task_status=task_status))
         listening.set()

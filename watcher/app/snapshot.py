@@ -17,7 +17,6 @@ from watcher.app.recorder import Recorder
 from watcher.config import AccountConfig, Config
 from watcher.metrics import AccountHealth, PoolHealth, QuotaHealth, RuleHealth, SeriesValue, Snapshot, TargetHealth
 from watcher.rules.rule import Rule
-from watcher.schedule import promised_gap
 
 
 def take(
@@ -31,6 +30,7 @@ def take(
     reloads: Mapping[bool, int],
     reloaded_at: float | None,
     restarts: Mapping[str, int],
+    hooks: Mapping[tuple[str, str], int],
 ) -> Snapshot:
     """Everything as of `now`. Accounts that have not begun yet are shown with nothing."""
     errors = Counter({rule.name: 0 for rule in config.rules})
@@ -54,6 +54,7 @@ def take(
         reloads=reloads,
         reloaded_at=reloaded_at,
         restarts=restarts,
+        hooks=hooks,
         limits={
             "kept_transitions": recorder.overflowed if recorder else 0,
             "retired_alerts": sum(loop.engine.stats.forgotten for loop in loops.values()),
@@ -64,8 +65,7 @@ def take(
 def _values(account: AccountConfig, loop: AccountLoop | None) -> Iterator[SeriesValue]:
     if loop is None:
         return
-    gaps = promised_gap(account.queries, account.pools)
-    limits = {series: 2 * gap + query.delay for query, gap in gaps.items() for series in query.series}
+    limits = {s: 2 * account.gaps[query.id] + query.delay for query in account.queries for s in query.series}
     ahead = loop.ledger.offset
     for series, value, ended_at in loop.engine.newest():
         if series in limits:

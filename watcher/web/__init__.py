@@ -5,8 +5,9 @@ guard     security headers, errors as JSON
 health    /healthz and /readyz
 scrape    /metrics
 api       /api/v1: alerts, silences, acknowledgements
+hooks     /hooks/agora and /hooks/look; hooks_vonage: /hooks/vonage
 
-The status page and the hooks join as further modules: a `routes(...)` function and a line in `app`. What
+The status page joins as a further module: a `routes(...)` function and a line in `app`. What
 a module shows comes in as a callable, so that nothing here knows the daemon's parts (design, sections 3 and 8).
 """
 
