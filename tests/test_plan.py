@@ -21,7 +21,14 @@ def rule(name: str = "Freezing", signal: str = "video_freeze_ratio", **more: Any
     return {"alert": name, "signal": signal, "when": {"last": 1, "above": 0.05}, "for": "40s", **more}
 
 
-def config(folder: Path, *rules: dict[str, Any], plan: str = "premium", route: Any = None, **project: Any) -> Config:
+def config(
+    folder: Path,
+    *rules: dict[str, Any],
+    plan: str = "premium",
+    route: Any = None,
+    account: Any = None,
+    **project: Any,
+) -> Config:
     """One account with one project; the rules are all there is to ask for."""
     (folder / "rules.yaml").write_text(yaml.safe_dump({"rules": list(rules)}))
     document = {
@@ -33,6 +40,7 @@ def config(folder: Path, *rules: dict[str, Any], plan: str = "premium", route: A
                 "customer_id": "id",
                 "customer_secret": "secret",
                 "projects": [{"name": "classroom", "app_id": APP_ID, **project}],
+                **(account or {}),
             }
         ],
         "targets": {"pager": "json://pager.invalid/"},
@@ -92,6 +100,10 @@ def test_what_a_rule_joins_is_looked_at_as_soon(tmp_path: Path) -> None:
     assert loose["acme/classroom/Native/video_freeze_ratio"] <= 1500 - 60
     assert bound[users] <= 1500 - 60
     assert bound[users] <= loose[users]
+    own_pools = {"quota_scope": "endpoint"}
+    free = config(tmp_path, rule(detect_within="15m"), account=own_pools).accounts[0].gaps
+    joined = config(tmp_path, rule(detect_within="15m", require={"users": {"above": 20}}), account=own_pools)
+    assert free[users] > 900 - 60 >= joined.accounts[0].gaps[users]
 
 
 @pytest.mark.parametrize("within", ["20m", "12m", "10m"])
