@@ -18,7 +18,7 @@ import pytest
 from tests.real.processes import command
 from tests.test_config import CONFIGS, EXPECT, HERE
 
-COMMANDS = ["run", "check", "demo", "emulate", "notify", "test-rules"]
+COMMANDS = ["run", "check", "plan", "backtest", "export", "explain", "demo", "emulate", "notify", "test-rules"]
 SECRETS = {"ID": "customer-4711", "SECRET": "hunter2", "PAGER": "json://127.0.0.1:9/"}
 
 

@@ -519,3 +519,39 @@ def _seconds(text: str, option: str) -> int:
         return duration(text)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint=option) from None
+
+
+@main.command()
+@_config_option
+@click.argument("rule")
+@_json_option
+@_exits
+def explain(config: Path, rule: str, as_json: bool) -> None:
+    """Say how soon RULE can page, what it sees now, why it is or is not firing, and what was spent to know it.
+
+    Reads the recorded state beside the daemon. Exits 2 where there is no such rule or no state.
+    """
+    from watcher.clock import WallClock
+    from watcher.config import load
+    from watcher.explain import as_json as explain_json
+    from watcher.explain import explain as explained
+    from watcher.explain import lines
+    from watcher.store import open_readonly
+
+    log.configure(level="critical")
+    loaded = load(config)
+    chosen = next((r for r in loaded.rules if r.name == rule), None)
+    if chosen is None:
+        names = ", ".join(sorted(r.name for r in loaded.rules))
+        raise click.BadParameter(f"no rule is called {rule}; there are {names}", param_hint="RULE")
+    now = WallClock().now()
+    reader = open_readonly(loaded.state)
+    try:
+        found = explained(loaded, chosen, reader, now=now)
+    finally:
+        reader.close()
+    if as_json:
+        _print_json(explain_json(chosen, found))
+    else:
+        for line in lines(chosen, found, now=now):
+            click.echo(line)

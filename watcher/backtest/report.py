@@ -117,3 +117,17 @@ def sentences(report: Report) -> Iterator[str]:
     by_rule = Counter(alert["rule"] for alert in report["alerts"])
     for rule, count in by_rule.most_common():
         yield f"  {rule}: {count}"
+    if "difference" in report:
+        yield from _compared(report["difference"])
+
+
+def _compared(difference: Report) -> Iterator[str]:
+    """What another configuration would have done, beside this one."""
+    first, second = difference["pages_per_week"]
+    yield f"the other: {second:g} pages a week beside {first:g}; {difference['both']} alerts are paged by both"
+    later = difference["second_later_seconds"]
+    if later is not None:
+        yield f"  for those it pages {abs(later):.0f} s {'later' if later > 0 else 'sooner'} on average"
+    for key, whose in (("only_first", "this one"), ("only_second", "the other")):
+        for rule, count in Counter(alert["rule"] for alert in difference[key]).most_common():
+            yield f"  only {whose}: {rule}, {count}"

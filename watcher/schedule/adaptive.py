@@ -162,7 +162,7 @@ class _Group:
             return state.not_before
         if not state.failures:
             return max(state.not_before, state.last_look + state.query.width)
-        wait = min(self.even * 2.0 ** min(state.failures - 1, 16), max(self._gaps[state.query.id], self.even))
+        wait = self.even * min(2.0 ** min(state.failures - 1, 16), len(self.states))  # a round at most
         lost = _seen(state) + state.query.reach
         retry = state.last_look + wait
         if lost > state.last_look + self.jam:  # in time for its windows, where there is time

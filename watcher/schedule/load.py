@@ -92,11 +92,11 @@ class Profile:
         try:
             data = json.loads(text)
             mean, weight = (np.array(data[name], dtype=np.float64) for name in ("mean", "weight"))
-            until, level = int(data["until"]), float(data["level"])
-        except (ValueError, TypeError, KeyError):
+            until, level, version = int(data["until"]), float(data["level"]), data["v"]
+        except (ValueError, TypeError, KeyError, OverflowError):
             return None
         numbers = np.concatenate([mean, weight, [level]]) if mean.ndim == weight.ndim == 1 else np.array([math.nan])
-        fits = data["v"] == _VERSION and mean.shape == weight.shape == (WEEK,) and until >= 0
+        fits = version == _VERSION and mean.shape == weight.shape == (WEEK,) and until >= 0
         return cls(mean, weight, until, level) if fits and bool((np.isfinite(numbers) & (numbers >= 0)).all()) else None
 
     def load(self) -> Load:

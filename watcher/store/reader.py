@@ -23,6 +23,7 @@ from watcher.model import (
     Series,
     Silence,
     Span,
+    Spend,
     Standing,
     State,
     Transition,
@@ -189,6 +190,17 @@ class SqliteReader:
         """QUEUED and SENDING, oldest first."""
         rows = self._db.rows(f"SELECT body FROM notifications WHERE target = ? AND {UNSENT} ORDER BY n", (target,))  # noqa: S608 - our own text
         return [from_text(body, Notification) for (body,) in rows]
+
+    def spends(self, account: str, since: float) -> list[Spend]:
+        """Those at or after `since`, oldest first."""
+        rows = self._db.rows(
+            "SELECT id, account, pools, at, skew, units FROM spends WHERE account = ? AND at >= ? ORDER BY at, id",
+            (account, since),
+        )
+        return [
+            Spend(id=i, account=a, pools=from_text(pools, tuple[str, ...]), at=at, skew=skew, units=units)
+            for i, a, pools, at, skew, units in rows
+        ]
 
     def close(self) -> None:
         """Let go of the file. Closing twice is fine."""

@@ -24,7 +24,7 @@ from watcher.model import (
     StoreReader,
     Transition,
 )
-from watcher.store.codec import from_text, to_text
+from watcher.store.codec import to_text
 from watcher.store.database import Database, Transaction
 from watcher.store.lock import StateLock
 from watcher.store.prune import prune
@@ -114,17 +114,6 @@ class SqliteStore(SqliteReader):
                 raise StoreRefused(f"notification {notification.id} was never recorded")
 
     # ── the ledger ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def spends(self, account: str, since: float) -> list[Spend]:
-        """Those at or after `since`, oldest first."""
-        rows = self._db.rows(
-            "SELECT id, account, pools, at, skew, units FROM spends WHERE account = ? AND at >= ? ORDER BY at, id",
-            (account, since),
-        )
-        return [
-            Spend(id=i, account=a, pools=from_text(pools, tuple[str, ...]), at=at, skew=skew, units=units)
-            for i, a, pools, at, skew, units in rows
-        ]
 
     def record_spend(self, spend: Spend) -> None:
         """Durable on return. Recording the same id again replaces it (a stamp corrected by the vendor's clock)."""
