@@ -61,6 +61,6 @@ clean: ## remove what was built
 	touch $@
 
 .venv/.apt: .ci/packages .ci/unpacked Makefile | .venv/bin/python
-	.ci/packages prometheus systemd
+	.ci/packages chromium fonts-dejavu-core prometheus prometheus-alertmanager systemd
 	.ci/unpacked .venv/debian kubernetes-client
 	touch $@

@@ -7,6 +7,7 @@ What a command needs is imported inside it, so that `--help` and `check` stay qu
 from __future__ import annotations
 
 import faulthandler
+import getpass
 import json
 import os
 import sys
@@ -20,7 +21,7 @@ import anyio
 import click
 
 from watcher import __version__, log
-from watcher.errors import ConfigError, ListenError, Problem, StoreError, WatcherError
+from watcher.errors import ConfigError, ListenError, Problem, StoreError, WatcherError, clip
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -74,6 +75,14 @@ def _json_option(command: Callable[P, R]) -> Callable[P, R]:
     return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(command)
 
 
+def _user() -> str:
+    """Who asks, as the machine knows them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no such user, as in some containers
+        return "unknown"
+
+
 def _print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
@@ -89,6 +98,7 @@ def main() -> None:
     \b
     New here?   watcher demo                      see it page, on the built-in emulator
     Setting up? watcher check -c config.yaml      explains what is wrong with a configuration
+                watcher test-rules FILE...        runs the tests of rule packs
                 watcher notify -c config.yaml T   sends a test message to target T
     Running?    watcher run -c config.yaml
     """
@@ -172,6 +182,53 @@ def _problem(problem: Problem) -> dict[str, Any]:
     }
 
 
+@main.command("test-rules")
+@click.argument("files", nargs=-1, required=True, type=_FILE)
+@_json_option
+@_exits
+def test_rules(files: tuple[Path, ...], as_json: bool) -> None:
+    """Run the tests of rule packs in FILES (docs/rules.md says how to write them). Exits 1 where one fails.
+
+    Opens no state, sends nothing and needs no configuration. Exits 2 where a file or a pack that it names is wrong.
+    """
+    from watcher.rules.rehearsal import rehearse
+
+    results = {}
+    problems: list[Problem] = []
+    for path in files:
+        try:
+            results[str(path)] = rehearse(path)
+        except ConfigError as error:
+            problems += error.problems
+    failed = [failure for tests in results.values() for test in tests for failure in test.failures]
+    if as_json:
+        _print_json(
+            {
+                "ok": not problems and not failed,
+                "problems": [_problem(p) for p in problems],
+                "files": [
+                    {
+                        "file": file,
+                        "tests": [
+                            {"name": t.name, "ok": not t.failures, "failures": [_problem(f) for f in t.failures]}
+                            for t in tests
+                        ],
+                    }
+                    for file, tests in results.items()
+                ],
+            }
+        )
+    else:
+        for failure in failed:
+            click.echo(str(failure))
+        for file, tests in results.items():
+            bad = sum(bool(test.failures) for test in tests)
+            click.echo(f"{file}: {len(tests) - bad} passed" + (f", {bad} failed" if bad else ""))
+        for problem in problems:
+            click.echo(str(problem), err=True)
+    sys.exit(USAGE if problems else FAILED if failed else 0)
+
+
 @main.command()
 @_config_option
 @click.argument("target")
@@ -186,6 +243,121 @@ def notify(config: Path, target: str) -> None:
     loaded = load(config)
     anyio.run(lambda: send_trial(loaded, target, clock=WallClock()))
     click.echo(f"{target} accepted a test message")
+
+
+@main.command()
+@_config_option
+@_json_option
+@_exits
+def alerts(config: Path, as_json: bool) -> None:
+    """List what fires or is about to, from the state: with a daemon or without."""
+    from watcher.app import ask
+    from watcher.clock import WallClock
+    from watcher.config import load
+
+    found = ask.alerts(load(config), clock=WallClock())
+    if as_json:
+        _print_json({"alerts": found})
+        return
+    for alert in found:
+        where = " ".join(f"{name}={value}" for name, value in alert["labels"].items() if value)
+        marks = [*(["silenced"] if alert["silenced"] else []), *filter(None, [alert["acknowledged_by"]])]
+        note = f" ({', '.join(marks)})" if marks else ""
+        line = f"{alert['id']} {alert['state']} {alert['severity']} {alert['rule']} since {alert['starts_at']} {where}"
+        click.echo(clip(line + note, 500))
+
+
+@main.command()
+@_config_option
+@click.argument("alert")
+@click.option("--author", default=_user, show_default="you", help="Who has it in hand.")
+@click.option("--comment", default="", help="For those who look.")
+@_exits
+def ack(config: Path, alert: str, author: str, comment: str) -> None:
+    """Acknowledge ALERT, by its id: it is not repeated until it changes."""
+    from watcher.app import ask
+    from watcher.clock import WallClock
+    from watcher.config import load
+    from watcher.web import NewAck
+
+    ask.acknowledge(load(config), alert, NewAck(author=author, comment=comment), clock=WallClock())
+    click.echo(f"{alert} is acknowledged by {author}")
+
+
+@main.group()
+def silence() -> None:
+    """Keep matching alerts from being said, for a while. The end of what was told is told all the same."""
+
+
+@silence.command("add")
+@_config_option
+@click.argument("matchers", nargs=-1, required=True, metavar="LABEL=VALUE[,VALUE]...")
+@click.option("--for", "length", default="2h", show_default=True, metavar="DURATION", help="How long it holds.")
+@click.option("--until-resolved", is_flag=True, help="End it with the last alert that it matches.")
+@click.option("--author", default=_user, show_default="you", help="Who silences.")
+@click.option("--comment", default="", help="Why.")
+@_exits
+def silence_add(
+    config: Path, matchers: tuple[str, ...], length: str, until_resolved: bool, author: str, comment: str
+) -> None:
+    """Silence the alerts that match every LABEL=VALUE; also rule=, severity=, signal= and alert=ID."""
+    from watcher.app import ask
+    from watcher.clock import WallClock
+    from watcher.config import load
+    from watcher.web import NewSilence
+    from watcher.yamlfile import duration
+
+    match = dict(_matcher(text) for text in matchers)
+    try:
+        seconds = duration(length)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--for") from None
+    if not seconds:
+        raise click.BadParameter("is nothing; write it like 2h", param_hint="--for")
+    wish = NewSilence(match=match, seconds=seconds, author=author, comment=comment, until_resolved=until_resolved)
+    made = ask.add_silence(load(config), wish, clock=WallClock())["silence"]
+    click.echo(f"{made['id']} silences until {made['ends_at']}")
+
+
+def _matcher(text: str) -> tuple[str, tuple[str, ...]]:
+    name, equals, values = text.partition("=")
+    if not name or not equals:
+        raise click.BadParameter(f"{text!r} is not a matcher; write it like rule=VideoFreezing", param_hint="MATCHERS")
+    return name, tuple(values.split(","))
+
+
+@silence.command("list")
+@_config_option
+@_json_option
+@_exits
+def silence_list(config: Path, as_json: bool) -> None:
+    """List silences that hold, and those that ended within a day."""
+    from watcher.app import ask
+    from watcher.clock import WallClock
+    from watcher.config import load
+
+    found = ask.silences(load(config), clock=WallClock())
+    if as_json:
+        _print_json({"silences": found})
+        return
+    for one in found:
+        match = " ".join(f"{name}={','.join(values)}" for name, values in one["match"].items())
+        ends = f"until {one['ends_at']}{' or resolved' if one['until_resolved'] else ''}"
+        click.echo(clip(f"{one['id']} {one['state']} {ends} {match} by {one['author']}: {one['comment']}", 500))
+
+
+@silence.command("expire")
+@_config_option
+@click.argument("silence_id", metavar="ID")
+@_exits
+def silence_expire(config: Path, silence_id: str) -> None:
+    """End a silence now; what it muted and still fires is said."""
+    from watcher.app import ask
+    from watcher.clock import WallClock
+    from watcher.config import load
+
+    ask.expire_silence(load(config), silence_id, clock=WallClock())
+    click.echo(f"{silence_id} is over")
 
 
 @main.command()
@@ -214,7 +386,7 @@ def demo(wall: str, rate: float, report: Path | None, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("vendor", type=click.Choice(["agora", "vonage"]))
+@click.argument("vendor", type=click.Choice(["agora", "vonage", "twilio"]))
 @click.option("--listen", default="127.0.0.1:8469", show_default=True, metavar="HOST:PORT")
 @click.option("--scenario", type=_FILE, required=True, help="What happens in this vendor's world (docs/emulator.md).")
 @click.option("--tls-cert", type=_FILE, default=None, help="PEM file: serve HTTPS.")

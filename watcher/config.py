@@ -20,6 +20,7 @@ from watcher.alerts.route import OWN_RULES
 from watcher.alerts.settings import AlertsSettings
 from watcher.alerts.settings import check as check_alerts
 from watcher.alerts.settings import warnings as alerts_warnings
+from watcher.alerts.targets import url_of
 from watcher.budget.quota import Pool
 from watcher.clock import DAY
 from watcher.errors import ConfigError, Problem, clip
@@ -38,6 +39,7 @@ from watcher.yamlfile import load as load_yaml
 T = TypeVar("T")
 
 MAX_ACCOUNTS = 100
+MIN_TOKEN = 16  # characters: nothing slows down whoever guesses
 
 
 def address(text: str) -> tuple[str, int]:
@@ -65,8 +67,9 @@ def _state_url(text: str) -> str:
 
 
 class Http(Strict):
-    """Where the daemon's own pages are served."""
+    """Where the daemon's own pages are served. Whoever changes anything there must show the `token`."""
 
+    token: Secret | None = None
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9469"
 
 
@@ -140,6 +143,7 @@ def build(document: Document, folder: Path) -> Config:
     parsed = [(i, p, s) for i in stanzas if (p := reader.provider(i)) and (s := reader.account(i, p))]
     reader.unique_names(parsed)
     reader.unique_credentials(parsed)
+    reader.only_ones(parsed)
     paths = [folder / text for text in _packs(document)]
     rules = reader.attempt(lambda: load_packs(paths)) or ()
     reader.problems += _own_names(rules)
@@ -159,7 +163,7 @@ def build(document: Document, folder: Path) -> Config:
         path=document.file,
         accounts=tuple(accounts),
         rules=rules,
-        alerts=AlertsSettings(targets=top.targets, routes=top.routes, operators=top.operators, delivery=top.delivery),
+        alerts=AlertsSettings.model_construct(**{name: getattr(top, name) for name in AlertsSettings.model_fields}),
         judging=top.judging,
         state=_state(top.state, folder),
         history=top.history,
@@ -173,13 +177,21 @@ def secrets_missing(config: Config) -> list[Problem]:
     """Read every secret; what cannot be read, with the place that names it. Also targets that Apprise refuses."""
     document = config.document
     found = check_alerts(document, config.alerts, secrets=True)
+    if config.http.token is not None:
+        try:
+            config.http.token.resolve()
+        except SecretMissing as missing:
+            found.append(document.problem(("http", "token"), f"http.token: {missing}"))
+        else:
+            if len(config.http.token.reveal()) < MIN_TOKEN:
+                what = f"http.token is shorter than {MIN_TOKEN} characters"
+                found.append(document.problem(("http", "token"), what, "make one: openssl rand -hex 32"))
     for index, account in enumerate(config.accounts):
-        for name, value in account.settings:
-            if isinstance(value, Secret):
-                try:
-                    value.resolve()
-                except SecretMissing as missing:
-                    found.append(document.problem(("accounts", index, name), f"{name}: {missing}"))
+        for loc, secret in _secrets(account.settings, ("accounts", index)):
+            try:
+                secret.resolve()
+            except SecretMissing as missing:
+                found.append(document.problem(loc, f"{loc[-1]}: {missing}"))
     return found
 
 
@@ -232,12 +244,23 @@ class _Reader:
         """An account owns its quotas: the same credential twice would be two budgets for one."""
         seen: dict[tuple[object, ...], str] = {}
         for index, _, settings in parsed:
-            secrets = tuple(value for _, value in settings if isinstance(value, Secret))
+            secrets = tuple(secret for _, secret in _secrets(settings, ()))
             other = seen.setdefault((settings.provider, *secrets), settings.name)
             if secrets and other != settings.name:
                 what = f"account {settings.name} has the credential of {other}: each would spend the whole budget"
                 self.problems.append(
                     self.document.problem(("accounts", index), what, "make them one account with several projects")
+                )
+
+    def only_ones(self, parsed: Sequence[_Parsed]) -> None:
+        """Where a vendor counts what a second account could not know of, there is only one."""
+        first: dict[str, str] = {}
+        for index, provider, settings in parsed:
+            other = first.setdefault(settings.provider, settings.name)
+            if provider.only_one and other != settings.name:
+                what = f"account {settings.name} is a second {settings.provider} account: {provider.only_one}"
+                self.problems.append(
+                    self.document.problem(("accounts", index), what, f"make its projects projects of {other}")
                 )
 
     def compose(self, index: int, provider: Provider[Any], settings: Account, needed: frozenset[str]) -> AccountConfig:
@@ -255,6 +278,21 @@ class _Reader:
             queries=queries,
             gaps={query.id: gap for query, gap in promised_gap(queries, pools).items()},
         )
+
+
+def _secrets(value: object, loc: Loc) -> Iterator[tuple[Loc, Secret]]:
+    """Every secret inside an account's settings, with its place."""
+    if isinstance(value, Secret):
+        yield loc, value
+    elif isinstance(value, Strict):
+        for name, inner in value:
+            yield from _secrets(inner, (*loc, name))
+    elif isinstance(value, tuple):
+        for index, inner in enumerate(value):
+            yield from _secrets(inner, (*loc, index))
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _secrets(inner, (*loc, key))
 
 
 def _stanzas(document: Document) -> Iterator[int]:
@@ -282,8 +320,7 @@ def _state(text: str, folder: Path) -> str:
 
 
 def _at(rule: Rule, what: str, remedy: str) -> Problem:
-    file, _, line = rule.place.rpartition(":")
-    return Problem(file or rule.place, int(line) if line.isdigit() else 0, 1, what, remedy)
+    return Problem(*rule.place, what, remedy)
 
 
 def _own_names(rules: Sequence[Rule]) -> Iterator[Problem]:
@@ -335,14 +372,15 @@ def _warnings(
 ) -> Iterator[Problem]:
     yield from alerts_warnings(document, top)
     for index, account in enumerate(accounts):
-        for name, value in account.settings:
-            if isinstance(value, Secret) and value.kind == "literal":
-                loc = ("accounts", index, name)
-                yield document.problem(loc, f"{name} stands in the file", "name it: !env NAME, !file PATH")
-    for name, url in top.targets.items():
-        if url.kind == "literal":
+        for loc, secret in _secrets(account.settings, ("accounts", index)):
+            if secret.kind == "literal":
+                yield document.problem(loc, f"{loc[-1]} stands in the file", "name it: !env NAME, !file PATH")
+    if top.http.token is not None and top.http.token.kind == "literal":
+        yield document.problem(("http", "token"), "http.token stands in the file", "name it: !env NAME, !file PATH")
+    for name, target in top.targets.items():
+        if url_of(target).kind == "literal":
             yield document.problem(("targets", name), f"the URL of {name} stands in the file", "use !env or !file")
-    waiting = sorted({rule.place.rpartition(":")[0] for rule in rules if _waits_for_provider(rule, accounts)})
+    waiting = sorted({rule.place.file for rule in rules if _waits_for_provider(rule, accounts)})
     for file in waiting:
         yield Problem(file, 0, 0, "has rules for a provider that is not configured", "they are not judged")
 

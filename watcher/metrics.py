@@ -114,6 +114,8 @@ class TargetHealth:
     notifications: Mapping[str, int]  # "sent", "expired", "refused"
     failures: Mapping[str, int]  # attempts: "error", "deadline"
     dropped: Mapping[str, int]  # obligations, by reason
+    held: Mapping[str, int]  # obligations that wait now, by reason
+    said: Mapping[str, int]  # messages, by why they went out
     not_durable: int
     overflowed: int
     open: int
@@ -415,6 +417,18 @@ def _targets(targets: Sequence[TargetHealth]) -> Iterator[Metric]:
         "Obligations to tell a target that were dropped, by reason.",
         ("target", "reason"),
         [((t.target, reason), count) for t in targets for reason, count in t.dropped.items()],
+    )
+    yield _counters(
+        "watcher_messages",
+        "Messages written for a target, by why they go out.",
+        ("target", "reason"),
+        [((t.target, reason), count) for t in targets for reason, count in t.said.items()],
+    )
+    yield _gauges(
+        "watcher_held_obligations",
+        "Obligations to tell a target that wait, by reason.",
+        ("target", "reason"),
+        [((t.target, reason), count) for t in targets for reason, count in t.held.items()],
     )
     names = [(t.target,) for t in targets]
     for name, help_, counts in (

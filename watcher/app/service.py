@@ -49,7 +49,13 @@ async def serve(path: Path, *, clock: Clock) -> None:
     async with anyio.create_task_group() as tasks:
         host, port = address(config.http.listen)
         listening = anyio.Event()
-        web = build_web(metrics=lambda: render(daemon.snapshot()), ready=partial(_ready, daemon, listening))
+        web = build_web(
+            metrics=lambda: render(daemon.snapshot()),
+            ready=partial(_ready, daemon, listening),
+            actions=daemon,
+            token=lambda: daemon.config.http.token,
+            vonage=partial(daemon.heard, "vonage"),
+        )
         bound = await tasks.start(lambda task_status: serve_http(web, host=host, port=port, task_status=task_status))
         listening.set()
         _log.info("listening", host=host, port=bound)

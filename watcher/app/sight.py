@@ -67,6 +67,7 @@ class Sight:
         self._looked_at: set[str] = set()  # queries, since the start
         self._log = log.get("sight").bind(account=account)
         self._logged: Reason | None = None
+        self.answered_at: float | None = None
 
     def failed(self, query: str, error: ProviderError, now: float) -> None:
         """A look at `query` failed."""
@@ -83,6 +84,7 @@ class Sight:
 
     def answered(self, query: str, now: float) -> None:
         """A look at `query` was answered; an empty answer counts."""
+        self.answered_at = now
         self._failing.pop(query, None)
         self._stale = None
         self._back(now)
