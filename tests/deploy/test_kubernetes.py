@@ -144,7 +144,8 @@ def test_the_configuration_is_one(kustomization: str, tmp_path: Path) -> None:
     """It loads; secrets are files of the mounted Secret, the state is on the volume, the port is the listener's."""
     loaded = config(kustomization, tmp_path)
     named = [value for account in loaded.accounts for _, value in account.settings if isinstance(value, Secret)]
-    named += loaded.alerts.targets.values()
+    named += [url for url in loaded.alerts.targets.values() if isinstance(url, Secret)]
+    assert len(named) == 3
     assert {secret.kind for secret in named} == {"file"}
     assert {secret.name.rpartition("/")[0] for secret in named} == {CREDENTIALS}
     assert loaded.state.startswith(f"sqlite:///{STATE}/")
