@@ -19,7 +19,7 @@ import pytest
 import yaml
 
 from tests.deploy.files import DEPLOY, ROOT
-from watcher.config import Config, address, load
+from watcher.config import MIN_TOKEN, Config, address, load
 from watcher.secret import Secret
 
 KUBERNETES = DEPLOY / "kubernetes"
@@ -145,7 +145,9 @@ def test_the_configuration_is_one(kustomization: str, tmp_path: Path) -> None:
     loaded = config(kustomization, tmp_path)
     named = [value for account in loaded.accounts for _, value in account.settings if isinstance(value, Secret)]
     named += [url for url in loaded.alerts.targets.values() if isinstance(url, Secret)]
-    assert len(named) == 3
+    assert loaded.http.token is not None
+    named.append(loaded.http.token)
+    assert len(named) == 4
     assert {secret.kind for secret in named} == {"file"}
     assert {secret.name.rpartition("/")[0] for secret in named} == {CREDENTIALS}
     assert loaded.state.startswith(f"sqlite:///{STATE}/")
@@ -206,6 +208,7 @@ def test_only_the_try_out_has_secrets_in_it() -> None:
     world = next(c["data"] for c in objects("overlays/tryout", "ConfigMap") if "scenario.yaml" in c["data"])
     account = yaml.safe_load(world["scenario.yaml"])["accounts"][0]
     assert base64.b64decode(secret["agora-id"]).decode() == account["customer_id"]
+    assert len(base64.b64decode(secret["http-token"])) >= MIN_TOKEN
     assert base64.b64decode(secret["agora-secret"]).decode() == account["customer_secret"]
 
 
