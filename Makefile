@@ -60,6 +60,7 @@ clean: ## remove what was built
 	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r tests/requirements.txt
 	touch $@
 
-.venv/.apt: .ci/packages | .venv/bin/python
+.venv/.apt: .ci/packages .ci/unpacked Makefile | .venv/bin/python
 	.ci/packages chromium fonts-dejavu-core prometheus prometheus-alertmanager systemd
+	.ci/unpacked .venv/debian kubernetes-client
 	touch $@

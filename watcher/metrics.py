@@ -108,7 +108,11 @@ class AccountHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetHealth:
-    """One target's outbox. Counters count since the start; `oldest_age` is that of the oldest unsent, in seconds."""
+    """One target's outbox. Counters count since the start, ages are in seconds.
+
+    `oldest_age` is that of the oldest obligation or message, `undelivered_age` that of the oldest message: nothing but
+    the target holds that one back.
+    """
 
     target: str
     notifications: Mapping[str, int]  # "sent", "expired", "refused"
@@ -120,6 +124,7 @@ class TargetHealth:
     overflowed: int
     open: int
     oldest_age: float
+    undelivered_age: float
     in_flight: int
     hung: int
     failing: bool
@@ -449,6 +454,11 @@ def _targets(targets: Sequence[TargetHealth]) -> Iterator[Metric]:
     for name, help_, numbers in (
         ("watcher_obligations_open", "Obligations waiting, and messages undelivered.", [t.open for t in targets]),
         ("watcher_oldest_unsent_age_seconds", "Age of the oldest of them.", [t.oldest_age for t in targets]),
+        (
+            "watcher_oldest_undelivered_age_seconds",
+            "Age of the oldest message that is written and not delivered.",
+            [t.undelivered_age for t in targets],
+        ),
         ("watcher_sends_in_flight", "Attempts under way.", [t.in_flight for t in targets]),
         ("watcher_sends_hung", "Those past their deadline that have not returned.", [t.hung for t in targets]),
         ("watcher_target_failing", "1 while the target refuses or does not answer.", [t.failing for t in targets]),

@@ -125,10 +125,11 @@ async def test_a_message_too_old_is_given_up_loudly(clock: VirtualClock) -> None
         await settle(box, clock, until=EPOCH + 3599)
         assert stored(store)[0].delivery is Delivery.QUEUED
         assert (box.stats().open, box.stats().oldest_age > 3000) == (1, True)
+        assert box.stats().undelivered_age == box.stats().oldest_age
         await settle(box, clock, until=EPOCH + 4200)
         stats = box.stats()
     assert stored(store)[0].delivery is Delivery.EXPIRED
-    assert (stats.expired, stats.open, stats.oldest_age) == (1, 0, 0.0)
+    assert (stats.expired, stats.open, stats.oldest_age, stats.undelivered_age) == (1, 0, 0.0, 0.0)
 
 
 async def test_an_end_never_overtakes_its_beginning(clock: VirtualClock) -> None:
@@ -266,6 +267,7 @@ async def test_groups_wait_as_their_route_says(clock: VirtualClock) -> None:
             commit(store, channel(name))
             await settle(box, clock)
             await sleep(clock, 10)
+        assert (box.stats().oldest_age > 0, box.stats().undelivered_age) == (True, 0.0)  # held back on purpose
         await settle(box, clock, until=EPOCH + 61)
     assert [(s.at - EPOCH, len(s.notification.alerts)) for s in sender.accepted] == [(0, 1), (60, 2)]
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ import yaml
 
 from tests.deploy.files import DEPLOY, ROOT
 from tests.deploy.test_prometheus import rules as alerting_rules
-from tests.real.stand import Stand, hook, story
+from tests.real.processes import free_port, running
+from tests.real.stand import Stand, eventually, hook, listening, story
 
 GRAFANA = DEPLOY / "grafana"
 BOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
@@ -83,19 +85,59 @@ def _filled(expression: str, chosen: dict[str, str]) -> str:
     return re.sub(r"\$(account|project)\b", ".*", expression)
 
 
+OPENTOK_SECRET = "0123456789abcdef0123456789abcdef01234567"
+LECTURE = """
+projects:
+  - name: tutoring
+    key: "12345678"
+    secret: 0123456789abcdef0123456789abcdef01234567
+    sessions:
+      - {name: lecture, meetings: [{start: -1h, duration: 3h, participants: 8}]}
+"""
+TUTORING = """
+- name: lectures
+  provider: vonage
+  base_url: http://127.0.0.1:{port}
+  maintenance: none
+  projects: [{{name: tutoring, key: "12345678", secret: !file opentok-secret}}]
+"""
+
+
+class Campus(Stand):
+    """Two vendors, the shipped rules, one target that takes messages."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.write_story(story())
+        self.more = {"rules": [str(ROOT / "rules")]}
+        self.other_port = free_port()
+
+    def write_config(self, **changes: Any) -> None:
+        super().write_config(**changes)
+        path = self.folder / "config.yaml"
+        secret = self.folder / "opentok-secret"
+        secret.write_text(OPENTOK_SECRET)
+        account = TUTORING.format(port=self.other_port).replace("opentok-secret", str(secret))
+        path.write_text(path.read_text().replace("accounts:", f"accounts:{account.rstrip()}", 1))
+
+    @asynccontextmanager
+    async def other_vendor(self) -> AsyncIterator[None]:
+        (self.folder / "lecture.yaml").write_text(LECTURE)
+        words = ["emulate", "vonage", "--scenario", "lecture.yaml", "--listen", f"127.0.0.1:{self.other_port}"]
+        with running(words, folder=self.folder, log="other.log"):
+            await eventually(lambda: listening(self.other_port))
+            yield
+
+
 @pytest.fixture
-def stand(tmp_path: Path) -> Stand:
-    """The shipped rules, one target that takes messages."""
-    built = Stand(tmp_path)
-    built.write_story(story())
-    built.more = {"rules": [str(ROOT / "rules")]}
-    return built
+def stand(tmp_path: Path) -> Campus:
+    return Campus(tmp_path)
 
 
 @pytest.mark.timeout(180)
-async def test_every_panel_shows_something(stand: Stand) -> None:
+async def test_every_panel_shows_something(stand: Campus) -> None:
     """Queries and variables of both dashboards, and the metrics that alerts name, against a daemon that was scraped."""
-    async with hook() as pager, stand.vendor():
+    async with hook() as pager, stand.vendor(), stand.other_vendor():
         stand.targets = {"pager": pager.url}
         stand.write_config()
         async with (

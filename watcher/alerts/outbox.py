@@ -55,6 +55,7 @@ class OutboxStats:
     store_errors: int
     open: int  # obligations waiting, and messages undelivered
     oldest_age: float
+    undelivered_age: float  # of the oldest message: nothing holds it back but the target
     in_flight: int
     hung: int
     failing_since: float | None  # run clock; None while it accepts
@@ -140,7 +141,8 @@ class Outbox:
     def stats(self) -> OutboxStats:
         """Counters and gauges as of now."""
         now, deciding, attempts = self._clock.now(), self._deciding, self._attempts
-        born = [*(m.created_at for m in self._backlog.queue.values()), *(o.created_at for o in deciding.waiting)]
+        written = [m.created_at for m in self._backlog.queue.values()]
+        born = [*written, *(o.created_at for o in deciding.waiting)]
         held = list(deciding.held.values())
         return OutboxStats(
             target=self.target,
@@ -156,6 +158,7 @@ class Outbox:
             store_errors=self._keeping.errors,
             open=len(born),
             oldest_age=max(0.0, now - min(born)) if born else 0.0,
+            undelivered_age=max(0.0, now - min(written)) if written else 0.0,
             in_flight=len(attempts.flights),
             hung=sum(flight.hung for flight in attempts.flights.values()),
             failing_since=attempts.failing_since,

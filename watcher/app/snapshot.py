@@ -134,6 +134,7 @@ def _target(outbox: Outbox) -> TargetHealth:
         overflowed=stats.overflowed,
         open=stats.open,
         oldest_age=stats.oldest_age,
+        undelivered_age=stats.undelivered_age,
         in_flight=stats.in_flight,
         hung=stats.hung,
         failing=stats.failing_since is not None,
