@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import EPOCH
-from tests.emulator.twilio.helpers import NOON, Caller, account, plain, room, scenario, traffic
+from tests.emulator.twilio.helpers import NOON, Caller, account, people, plain, room, scenario, traffic
 from watcher.clock import VirtualClock
 from watcher.emulator.twilio.endings import ENDINGS, Manner
 from watcher.emulator.twilio.life import Lives, Stay
@@ -128,6 +128,18 @@ def test_incidents_by_region_sdk_browser_and_room() -> None:
     assert struck / len(shared) == pytest.approx(0.3, abs=0.08)
 
 
+def test_an_incident_may_be_a_calm() -> None:
+    """Shares replace the healthy ones, for cuts as for attempts: nobody is dropped while it lasts."""
+    calm = {**HOUR, "start": "+10h10m", "duration": "20m", "endings": {"53001": "0%", "53000": "0%"}}
+    found = lived(calm, endings={"53001": "60%", "53000": "20%"})
+    start, end = EPOCH + 36_600, EPOCH + 37_800
+    failed = [stay for _, stays in found for stay in stays if stay.code == 53000]
+    assert codes(found, start, end)[53001] == 0
+    assert codes(found, end, end + 1200)[53001] > 100
+    assert len(failed) > 100
+    assert not any(start <= stay.join < end for stay in failed)
+
+
 def test_the_later_incident_wins() -> None:
     """Of two that speak of the same ending, at the same time."""
     first = {**HOUR, "endings": {"53104": "80%"}}
@@ -185,6 +197,14 @@ async def test_the_room_counts_rejoins_apart_from_people() -> None:
     assert one["concurrent_participants"] <= 40
     rows = await caller.participants(PageSize=1000)
     assert sum(row["duration_sec"] for row in rows) == one["total_participant_duration_sec"]
+
+
+async def test_who_never_got_in_was_never_in_the_room() -> None:
+    """Failed attempts count as participants, but not among those who were there at once."""
+    written = people({}, {}, {"ending": 53104}, {"join": "5m", "ending": 53405})
+    caller = Caller(plain(accounts=[account(rooms=[written])]), VirtualClock(epoch=NOON, jumping=True))
+    (one,) = await caller.rooms()
+    assert (one["unique_participants"], one["concurrent_participants"]) == (4, 3)
 
 
 def test_lives_have_bounds(monkeypatch: pytest.MonkeyPatch) -> None:

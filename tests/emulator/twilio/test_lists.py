@@ -7,13 +7,14 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import EPOCH
-from tests.emulator.twilio.helpers import NOON, ROOMS, SID, Caller, account, people, plain, room, traffic
-from watcher.clock import VirtualClock
+from tests.emulator.twilio.helpers import NOON, ROOMS, SID, Caller, account, people, plain, room, scenario, traffic
+from watcher.clock import DAY, VirtualClock
 from watcher.emulator.twilio.ask import Bad, sheet
+from watcher.emulator.twilio.rooms import Room, Rooms, Wanted
 
 
 @pytest.fixture
@@ -226,6 +227,31 @@ async def test_generated_rooms_are_filtered_alike(now: VirtualClock) -> None:
     assert [one["room_sid"] for one in part] == [
         one["room_sid"] for one in everything if "2026-01-01T05" <= one["create_time"] < "2026-01-01T06"
     ]
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 2**32), st.integers(0, 86_400), st.booleans(), st.data())
+def test_columns_say_what_rows_say(seed: int, since: int, running: bool, data: st.DataObject) -> None:
+    """A page of generated rooms is what the words of the dossier give, room by room, on every edge."""
+    visibility = {"slow": {"share": "30%"}, "kept": "2d", "kept_go": "1d", "running": "shown" if running else "hidden"}
+    mix = {"room_types": {"group": 1, "go": 1}}
+    one = account(rooms=[], traffic=traffic(rooms=3, gap="10m"), visibility=visibility, mix=mix)
+    rooms = Rooms(scenario(plain(seed=seed, accounts=[one])).accounts[0])
+    now = NOON + since
+    every = rooms.within(now - 4 * DAY, now + 60)
+    edges = st.none() | st.sampled_from([room.start for room in every])
+    after, before = data.draw(edges), data.draw(edges)
+
+    def shown(one: Room) -> bool:
+        lives = one.end > now - (DAY if one.room_type == "go" else 2 * DAY)
+        comes = one.published <= now or (running and one.start + 60 <= now)
+        if after is None and before is None:
+            return lives and comes and one.end > now - DAY
+        return lives and comes and (after or 0) <= one.start < (before or now + 60)
+
+    page, more = rooms.page(Wanted(after=after, before=before), now=now, offset=0, size=10_000)
+    assert not more
+    assert {one.sid for one in page} == {one.sid for one in every if shown(one)}
 
 
 @pytest.mark.parametrize(
