@@ -244,7 +244,8 @@ class Api:
             Pool(account.name, "reads"),
             server_now,
             seconds=1.0,
-            limit=limits.per_second and limits.per_second + 1,  # the vendor allows 80, not fewer than 80
+            limit=limits.per_second,
+            strict=False,
             foreign=lambda start, end: sum(fault.foreign(start - ahead, end - ahead) for fault in sharing),
         )
         under_way = self._under_way[account.name]
@@ -273,14 +274,10 @@ class Api:
         requests: dict[str, dict[str, int]] = {}
         for (endpoint, outcome), count in sorted(self.requests.items()):
             requests.setdefault(endpoint, {})[outcome] = count
-        quotas = self._meter.report()
-        for quota in quotas:
-            if quota["limit"]:
-                quota["limit"] = self._scenario.limits.per_second
         return {
             "vendor": "twilio",
             "now": rfc3339(at),
-            "quotas": quotas,
+            "quotas": self._meter.report(),
             "under_way": {
                 name: {
                     "limit": self._scenario.limits.concurrent,

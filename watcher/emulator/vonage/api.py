@@ -232,6 +232,7 @@ class Api:
                 server_now,
                 seconds=limits.seconds,
                 limit=limits.requests,
+                strict=True,
                 foreign=foreign if pool.account else lambda start, end: 0,
             )
             for pool in pools
@@ -247,6 +248,7 @@ class Api:
             server_now,
             seconds=limits.rest_seconds,
             limit=limits.rest_requests,
+            strict=True,
             foreign=lambda start, end: 0,
         )
 
