@@ -19,7 +19,7 @@ import msgspec
 
 from watcher.clock import rfc3339
 from watcher.emulator.breakage import deform, instead, mix
-from watcher.emulator.counting import Pool
+from watcher.emulator.counting import Pool, by_endpoint
 from watcher.emulator.faults import Facts, Fault, Injector
 from watcher.emulator.meter import Meter
 from watcher.emulator.replies import Reply
@@ -27,7 +27,7 @@ from watcher.emulator.twilio.ask import ROOMS_PATH, Bad, Sheet, link, sheet
 from watcher.emulator.twilio.bend import bend, bent, struck
 from watcher.emulator.twilio.books import Books
 from watcher.emulator.twilio.gate import Gate
-from watcher.emulator.twilio.life import Lives
+from watcher.emulator.twilio.life import Lives, Stay
 from watcher.emulator.twilio.records import participant_record, room_record
 from watcher.emulator.twilio.refusals import gateway, missing, refusal
 from watcher.emulator.twilio.rooms import MOST_LENGTH, Room, Rooms
@@ -88,7 +88,6 @@ class Api:
         self._rooms = {account.name: Rooms(account) for account in scenario.accounts}
         self._lives = Lives(scenario.incidents)
         self._injector = Injector(faults=scenario.faults, seed=scenario.seed)
-        self._foreign = tuple(fault for fault in scenario.faults if fault.kind == "foreign")
         self._meter = Meter()
         self._under_way = {account.name: _UnderWay() for account in scenario.accounts}
         self._books = Books()
@@ -238,15 +237,13 @@ class Api:
     def _spend(self, account: Account, faults: Mapping[str, Fault], server_now: float, at: float) -> bool:
         """Count a request against its account's rate and its requests under way; whether both have room."""
         limits = self._scenario.limits
-        ahead = server_now - at
-        sharing = [f for f in self._foreign if not f.where.account or account.name in f.where.account]
         fits = self._meter.spend(
             Pool(account.name, "reads"),
             server_now,
             seconds=1.0,
             limit=limits.per_second,
             strict=False,
-            foreign=lambda start, end: sum(fault.foreign(start - ahead, end - ahead) for fault in sharing),
+            foreign=self._injector.others(Facts(account=account.name), server_now - at),
         )
         under_way = self._under_way[account.name]
         under_way.now += 1
@@ -271,9 +268,6 @@ class Api:
 
     def report(self, at: float) -> dict[str, object]:
         """See `Emulator.report`."""
-        requests: dict[str, dict[str, int]] = {}
-        for (endpoint, outcome), count in sorted(self.requests.items()):
-            requests.setdefault(endpoint, {})[outcome] = count
         return {
             "vendor": "twilio",
             "now": rfc3339(at),
@@ -286,7 +280,7 @@ class Api:
                 }
                 for name, tally in self._under_way.items()
             },
-            "requests": requests,
+            "requests": by_endpoint(self.requests),
             "faults": dict(self._injector.struck),
             **self._books.report(),
             "dropped": {
@@ -347,7 +341,7 @@ class Api:
                     )
         return found
 
-    def _shown(self, room: Room) -> list[Any]:
+    def _shown(self, room: Room) -> list[Stay]:
         """The stays of a room that ever show."""
         hidden = self._scenario.answers.failed_attempts == "nothing"
         return [stay for stay in self._lives.stays(room) if not (hidden and stay.failed)]
