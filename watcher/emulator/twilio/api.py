@@ -57,7 +57,6 @@ class Verdict:
 
     reply: Reply
     account: str = ""
-    room: int = 0
     stays: Sequence[tuple[int, bool]] = ()
 
 
@@ -170,7 +169,7 @@ class Api:
         if seen is None:
             return None
         record, usable = self._participant(room, seen, faults, asked.base, at)
-        return Verdict(reply=_json(record), room=room.key, stays=((seen.stay.key, seen.final),) if usable else ())
+        return Verdict(reply=_json(record), stays=((seen.stay.key, seen.final),) if usable else ())
 
     # ── lists ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -207,20 +206,21 @@ class Api:
             if usable:
                 page.stays.append((one.stay.key, one.final))
         url = f"{asked.base}{ROOMS_PATH}/{room.sid}/Participants"
-        return replace(_listed("participants", url, wanted, page, faults), room=room.key)
+        return _listed("participants", url, wanted, page, faults)
 
     # ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _room(self, room: Room, view: View, faults: Mapping[str, Fault], base: str, at: float) -> Any:
         """One room's record; remembered as bytes once it is final, since lists repeat it for a week."""
         spoilt = bent(faults)
-        if not spoilt and (known := self._records.get((room.key, base))) is not None:
+        final = view.settled(room) and at >= room.published + room.account.visibility.late_by
+        if final and not spoilt and (known := self._records.get((room.key, base))) is not None:
             return known
         seen = view.stays(room, self._lives.stays(room))
         record = room_record(room, seen, view=view, answers=self._scenario.answers, base=base)
         if spoilt:
             return bend(record, room.key, faults, at)[0]
-        if view.settled(room) and at >= room.published + room.account.visibility.late_by:
+        if final:
             while len(self._records) >= _KEPT_RECORDS:
                 del self._records[next(iter(self._records))]
             self._records[room.key, base] = msgspec.Raw(msgspec.json.encode(record))
