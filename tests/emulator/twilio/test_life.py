@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -109,23 +109,31 @@ def test_the_last_words_of_those_who_leave() -> None:
     assert count[None] / len(leaves) == pytest.approx(0.1, abs=0.03)
 
 
-def test_incidents_by_region_sdk_browser_and_room() -> None:
-    """Only who fits all of them is struck."""
-    limits: dict[str, Any] = {"regions": ["ie1"], "sdks": ["twilio-video-js 2.34.0"], "browsers": ["Safari 26"]}
-    found = lived({**HOUR, "duration": "2h", **limits, "endings": {"53405": "100%"}})
-    fits = [
-        (stay.region, stay.sdk, stay.browser) == ("ie1", "twilio-video-js 2.34.0", "Safari 26")
-        for _, stays in found
-        for stay in stays
-    ]
-    hit = [stay.code == 53405 for _, stays in found for stay in stays]
-    long_enough = [stay.leave - stay.join > 60 for _, stays in found for stay in stays]
-    assert sum(hit) > 100
-    assert all(fit for fit, struck in zip(fits, hit, strict=True) if struck)
-    assert sum(fits) - sum(hit) <= sum(1 for fit, long in zip(fits, long_enough, strict=True) if fit and long)
-    shared = lived({**HOUR, "duration": "2h", "rooms_share": "30%", "endings": {"53405": "100%"}})
-    struck = sum(any(stay.code == 53405 for stay in stays) for _, stays in shared)
-    assert struck / len(shared) == pytest.approx(0.3, abs=0.08)
+@pytest.mark.parametrize(
+    ("limit", "fits"),
+    [
+        ({"regions": ["ie1", "sg1"]}, lambda stay: stay.region in ("ie1", "sg1")),
+        ({"sdks": ["twilio-video-ios 5.11.1"]}, lambda stay: stay.sdk == "twilio-video-ios 5.11.1"),
+        ({"browsers": ["Safari 26"]}, lambda stay: stay.browser == "Safari 26"),
+        (
+            {"regions": ["us1"], "browsers": ["Chrome 143"]},
+            lambda stay: (stay.region, stay.browser) == ("us1", "Chrome 143"),
+        ),
+    ],
+)
+def test_incidents_by_region_sdk_and_browser(limit: dict[str, Any], fits: Callable[[Stay], bool]) -> None:
+    """Who fits all of them cannot connect; nobody else is struck."""
+    found = lived({**HOUR, "duration": "2h", **limit, "endings": {"53104": "100%"}})
+    begun = [stay for _, stays in found for stay in stays if stay.join >= EPOCH + 36_000]
+    assert 100 < sum(stay.code == 53104 for stay in begun) < len(begun) - 100
+    assert all((stay.code == 53104) == fits(stay) for stay in begun)
+
+
+def test_incidents_by_share_of_rooms() -> None:
+    """About so many rooms, and in these everybody."""
+    found = lived({**HOUR, "duration": "2h", "rooms_share": "30%", "endings": {"53405": "100%"}})
+    struck = sum(any(stay.code == 53405 for stay in stays) for _, stays in found)
+    assert struck / len(found) == pytest.approx(0.3, abs=0.08)
 
 
 def test_an_incident_may_be_a_calm() -> None:

@@ -192,13 +192,13 @@ async def test_dates_are_about_the_start(now: VirtualClock) -> None:
 async def test_types_codecs_and_names(now: VirtualClock) -> None:
     """Repeated keys mean "one of"; a name is matched whole; filters come together."""
     rooms = [
-        room(name="a", type="go", start="+1h"),
+        room(name="ac", type="go", start="+1h"),
         room(name="b", type="peer_to_peer", start="+2h"),
         room(name="c", start="+3h"),
         room(name="c", start="+5h"),
     ]
     caller = Caller(plain(accounts=[account(rooms=rooms)]), now)
-    assert names(await caller.rooms(RoomType=["go", "group"])) == ["c", "c", "a"]
+    assert names(await caller.rooms(RoomType=["go", "group"])) == ["c", "c", "ac"]
     assert names(await caller.rooms(RoomType="group_small")) == []
     assert names(await caller.rooms(RoomName="c")) == ["c", "c"]
     assert names(await caller.rooms(RoomName="C")) == []
@@ -313,6 +313,15 @@ async def test_pages_cover_the_list_once(now: VirtualClock, size: int) -> None:
     starts = [one["create_time"] for one in whole]
     assert starts == sorted(starts, reverse=True)
     assert {len(page) for page in pages[:-1]} <= {size}
+
+
+async def test_a_full_last_page_has_no_next(now: VirtualClock) -> None:
+    """Three rooms by pages of three are one page; likewise with people."""
+    rooms = [room(name=f"r{hour}", start=f"+{hour}h") for hour in range(1, 4)]
+    caller = Caller(plain(accounts=[account(rooms=rooms)]), now)
+    assert (await caller.body(PageSize=3))["meta"]["next_page_url"] is None
+    assert (await caller.body(f"{caller.path('r1')}/Participants", PageSize=3))["meta"]["next_page_url"] is None
+    assert (await caller.body(PageSize=2))["meta"]["next_page_url"] is not None
 
 
 async def test_links_keep_the_filters(now: VirtualClock) -> None:
