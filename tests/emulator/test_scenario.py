@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import EPOCH
-from watcher.emulator.faults import Facts, Fault, Where, moment
+from watcher.emulator.faults import Facts, Fault, Injector, Where, moment
 from watcher.emulator.scenario import read, reads
 from watcher.emulator.world import Limits
 from watcher.errors import ConfigError
@@ -186,3 +186,16 @@ def test_foreign_requests_are_spread_evenly() -> None:
     assert fault.foreign(0.0, 1000.0) == fault.foreign(4600.0, 9000.0) == 0
     assert sum(fault.foreign(float(t), float(t + 7)) for t in range(900, 4700, 7)) == 120
     assert fault.foreign(1000.0, 1060.0) == 2
+
+
+def test_foreign_requests_in_server_time() -> None:
+    """Faults go by the run clock, quotas by the server's, which may be ahead; only those that the facts meet count."""
+    where = Where(account=("acme",))
+    faults = [
+        Fault(kind="foreign", since=1000.0, until=2000.0, per_minute=60.0, where=where),
+        Fault(kind="foreign", since=1000.0, until=2000.0, per_minute=6.0),
+    ]
+    injector = Injector(faults=faults, seed=1)
+    assert injector.others(Facts(account="acme"), 500.0)(1500.0, 1560.0) == 66
+    assert injector.others(Facts(account="acme"), 500.0)(1000.0, 1500.0) == 0
+    assert injector.others(Facts(account="other"), 0.0)(1000.0, 1060.0) == 6

@@ -17,8 +17,6 @@ processes; no credentials, nothing counted, no faults.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hmac
 import math
 from collections import Counter
@@ -37,9 +35,10 @@ from watcher.clock import DAY, MINUTE, Clock, rfc3339
 from watcher.emulator.agora_ask import REALTIME, Ask, Endpoint, Refusal, ask, parameters
 from watcher.emulator.agora_rows import rows
 from watcher.emulator.breakage import PAGE, deform, instead
-from watcher.emulator.counting import Coverage, Pool, Quotas, Window
+from watcher.emulator.counting import Coverage, Pool, Quotas, Window, by_endpoint
 from watcher.emulator.faults import Facts, Fault, Injector
-from watcher.emulator.replies import HTML, JSON, Reply, deliver, header
+from watcher.emulator.headers import basic, header
+from watcher.emulator.replies import HTML, JSON, Reply, deliver
 from watcher.emulator.traffic import Traffic
 from watcher.emulator.world import Account, Limits, Project, Scenario
 from watcher.model import Span
@@ -158,7 +157,6 @@ class _Api:
             for project in account.projects
         }
         self._injector = Injector(faults=scenario.faults, seed=scenario.seed)
-        self._foreign = tuple(fault for fault in scenario.faults if fault.kind == "foreign")
         self._quotas = Quotas()
         self._coverage = Coverage()
         self.requests: Counter[tuple[str, str]] = Counter()  # (endpoint, outcome): both from closed sets
@@ -279,14 +277,11 @@ class _Api:
     # ── who asks ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _caller(self, authorization: str | None, app_id: str) -> _Caller:
-        scheme, _, token = (authorization or "").partition(" ")
-        if scheme.lower() != "basic":
+        given = basic(authorization)
+        if given is None:
             return _Caller(account=None, project=None, refusal="Unauthorized")
+        customer, secret = given
         wrong = "Invalid authentication credentials"
-        try:
-            customer, _, secret = base64.b64decode(token.strip(), validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            return _Caller(account=None, project=None, refusal=wrong)
         account = self._accounts.get(customer)
         expected = account.customer_secret.reveal() if account else ""
         if account is None or not hmac.compare_digest(secret.encode(), expected.encode()):
@@ -297,25 +292,17 @@ class _Api:
     # ── what is counted ──────────────────────────────────────────────────────────────────────────────────────────
 
     def _spend(self, pool: Pool, account: Account, server_now: int, at: float) -> Window | None:
-        ahead = server_now - at
-        sharing = [f for f in self._foreign if not f.where.account or account.name in f.where.account]
-
-        def foreign(start: float, end: float) -> int:
-            return sum(fault.foreign(start - ahead, end - ahead) for fault in sharing)
-
+        others = self._injector.others(Facts(account=account.name), server_now - at)
         windows = _windows(account.limits)
-        return self._quotas.spend(pool, windows, server_now, strict=account.quota.strict, foreign=foreign)
+        return self._quotas.spend(pool, windows, server_now, strict=account.quota.strict, foreign=others)
 
     def report(self, at: float) -> dict[str, object]:
         """See `Emulator.report`."""
-        requests: dict[str, dict[str, int]] = {}
-        for (endpoint, outcome), count in sorted(self.requests.items()):
-            requests.setdefault(endpoint, {})[outcome] = count
         return {
             "vendor": "agora",
             "now": rfc3339(at),
             "quotas": self._quotas.report(),
-            "requests": requests,
+            "requests": by_endpoint(self.requests),
             "faults": dict(self._injector.struck),
             "slots": [
                 {**dict(zip(_QUERY_KEY, key, strict=True)), "intervals": [list(span) for span in spans]}

@@ -144,6 +144,14 @@ class Coverage:
         return self._spans
 
 
+def by_endpoint(requests: Mapping[tuple[str, str], int]) -> dict[str, dict[str, int]]:
+    """Counts of (endpoint, outcome) as reports show them: per endpoint, how many ended how."""
+    found: dict[str, dict[str, int]] = {}
+    for (endpoint, outcome), count in sorted(requests.items()):
+        found.setdefault(endpoint, {})[outcome] = count
+    return found
+
+
 def merge(spans: Sequence[Span]) -> list[Span]:
     """The union of spans as sorted, disjoint, not touching spans; empty ones vanish."""
     merged: list[Span] = []

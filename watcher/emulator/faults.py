@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated
@@ -172,6 +172,14 @@ class Injector:
             self.struck[fault.kind] += 1
             hits.append(fault)
         return tuple(hits)
+
+    def others(self, facts: Facts, ahead: float) -> Callable[[float, float], int]:
+        """How many requests others sent in a stretch of server time, by the `foreign` faults that `facts` meet.
+
+        The server's clock is `ahead` of the run clock by so many seconds.
+        """
+        sharing = [fault for fault in self._faults if fault.kind == "foreign" and fault.where.matches(facts)]
+        return lambda start, end: sum(fault.foreign(start - ahead, end - ahead) for fault in sharing)
 
     def skew(self, host: str, at: float) -> float:
         """Seconds by which the server's clock is ahead of the run clock. Counts nothing: asking is not a request."""

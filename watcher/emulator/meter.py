@@ -1,8 +1,9 @@
 """Requests counted over a window that slides, not on a grid.
 
-"Fewer than 100 per 30 seconds" (dossier, 4.1) says nothing about where the 30 seconds begin, so the emulator takes the
-reading that a client cannot slip through: at every request the ones of the last 30 seconds are counted, refused ones
-too. Kept apart from `emulator.counting`, whose windows lie on the UTC grid, because Agora's do.
+"Fewer than 100 per 30 seconds" (Vonage, 4.1) and "80 requests per second" (Twilio, 7) say nothing about where the
+stretch begins, so the emulators take the reading that a client cannot slip through: at every request the ones of the
+last so many seconds are counted, refused ones too. Kept apart from `emulator.counting`, whose windows lie on the UTC
+grid, because Agora's do.
 """
 
 from __future__ import annotations
@@ -36,10 +37,18 @@ class Meter:
         self.dropped_pools = 0  # requests not counted, because there were too many different pools
 
     def spend(
-        self, pool: Pool, now: float, *, seconds: float, limit: int, foreign: Callable[[float, float], int]
+        self,
+        pool: Pool,
+        now: float,
+        *,
+        seconds: float,
+        limit: int,
+        strict: bool,
+        foreign: Callable[[float, float], int],
     ) -> bool:
-        """Count one request at server time `now`; whether it stays below `limit` (0: there is none).
+        """Count one request at server time `now`; whether it fits into `limit` (0: there is none).
 
+        `strict`: the count, itself included, has to stay below the limit.
         `foreign(start, end)` is how many requests of others fell into a stretch of server time.
         """
         tally = self._tallies.get(pool)
@@ -55,7 +64,8 @@ class Meter:
         tally.spent = max(tally.spent, own)
         tally.foreign = max(tally.foreign, others)
         tally.total += 1
-        fits = limit == 0 or own + others < limit
+        allowed = limit - 1 if strict else limit
+        fits = limit == 0 or own + others <= allowed
         tally.refused += not fits
         return fits
 

@@ -47,11 +47,6 @@ class Reply:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def header(scope: Scope, name: bytes) -> str | None:
-    """A request's header; `name` in lower case."""
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
-
-
 async def deliver(
     reply: Reply, scope: Scope, receive: Receive, send: Send, *, clock: Clock, server_time: Callable[[], float]
 ) -> bool:

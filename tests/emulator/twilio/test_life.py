@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.conftest import EPOCH
-from tests.emulator.twilio.helpers import NOON, Caller, account, plain, room, scenario, traffic
+from tests.emulator.twilio.helpers import NOON, Caller, account, people, plain, room, scenario, traffic
 from watcher.clock import VirtualClock
 from watcher.emulator.twilio.endings import ENDINGS, Manner
 from watcher.emulator.twilio.life import Lives, Stay
@@ -109,23 +109,43 @@ def test_the_last_words_of_those_who_leave() -> None:
     assert count[None] / len(leaves) == pytest.approx(0.1, abs=0.03)
 
 
-def test_incidents_by_region_sdk_browser_and_room() -> None:
-    """Only who fits all of them is struck."""
-    limits: dict[str, Any] = {"regions": ["ie1"], "sdks": ["twilio-video-js 2.34.0"], "browsers": ["Safari 26"]}
-    found = lived({**HOUR, "duration": "2h", **limits, "endings": {"53405": "100%"}})
-    fits = [
-        (stay.region, stay.sdk, stay.browser) == ("ie1", "twilio-video-js 2.34.0", "Safari 26")
-        for _, stays in found
-        for stay in stays
-    ]
-    hit = [stay.code == 53405 for _, stays in found for stay in stays]
-    long_enough = [stay.leave - stay.join > 60 for _, stays in found for stay in stays]
-    assert sum(hit) > 100
-    assert all(fit for fit, struck in zip(fits, hit, strict=True) if struck)
-    assert sum(fits) - sum(hit) <= sum(1 for fit, long in zip(fits, long_enough, strict=True) if fit and long)
-    shared = lived({**HOUR, "duration": "2h", "rooms_share": "30%", "endings": {"53405": "100%"}})
-    struck = sum(any(stay.code == 53405 for stay in stays) for _, stays in shared)
-    assert struck / len(shared) == pytest.approx(0.3, abs=0.08)
+@pytest.mark.parametrize(
+    ("limit", "fits"),
+    [
+        ({"regions": ["ie1", "sg1"]}, lambda stay: stay.region in ("ie1", "sg1")),
+        ({"sdks": ["twilio-video-ios 5.11.1"]}, lambda stay: stay.sdk == "twilio-video-ios 5.11.1"),
+        ({"browsers": ["Safari 26"]}, lambda stay: stay.browser == "Safari 26"),
+        (
+            {"regions": ["us1"], "browsers": ["Chrome 143"]},
+            lambda stay: (stay.region, stay.browser) == ("us1", "Chrome 143"),
+        ),
+    ],
+)
+def test_incidents_by_region_sdk_and_browser(limit: dict[str, Any], fits: Callable[[Stay], bool]) -> None:
+    """Who fits all of them cannot connect; nobody else is struck."""
+    found = lived({**HOUR, "duration": "2h", **limit, "endings": {"53104": "100%"}})
+    begun = [stay for _, stays in found for stay in stays if stay.join >= EPOCH + 36_000]
+    assert 100 < sum(stay.code == 53104 for stay in begun) < len(begun) - 100
+    assert all((stay.code == 53104) == fits(stay) for stay in begun)
+
+
+def test_incidents_by_share_of_rooms() -> None:
+    """About so many rooms, and in these everybody."""
+    found = lived({**HOUR, "duration": "2h", "rooms_share": "30%", "endings": {"53405": "100%"}})
+    struck = sum(any(stay.code == 53405 for stay in stays) for _, stays in found)
+    assert struck / len(found) == pytest.approx(0.3, abs=0.08)
+
+
+def test_an_incident_may_be_a_calm() -> None:
+    """Shares replace the healthy ones, for cuts as for attempts: nobody is dropped while it lasts."""
+    calm = {**HOUR, "start": "+10h10m", "duration": "20m", "endings": {"53001": "0%", "53000": "0%"}}
+    found = lived(calm, endings={"53001": "60%", "53000": "20%"})
+    start, end = EPOCH + 36_600, EPOCH + 37_800
+    failed = [stay for _, stays in found for stay in stays if stay.code == 53000]
+    assert codes(found, start, end)[53001] == 0
+    assert codes(found, end, end + 1200)[53001] > 100
+    assert len(failed) > 100
+    assert not any(start <= stay.join < end for stay in failed)
 
 
 def test_the_later_incident_wins() -> None:
@@ -185,6 +205,14 @@ async def test_the_room_counts_rejoins_apart_from_people() -> None:
     assert one["concurrent_participants"] <= 40
     rows = await caller.participants(PageSize=1000)
     assert sum(row["duration_sec"] for row in rows) == one["total_participant_duration_sec"]
+
+
+async def test_who_never_got_in_was_never_in_the_room() -> None:
+    """Failed attempts count as participants, but not among those who were there at once."""
+    written = people({}, {}, {"ending": 53104}, {"join": "5m", "ending": 53405})
+    caller = Caller(plain(accounts=[account(rooms=[written])]), VirtualClock(epoch=NOON, jumping=True))
+    (one,) = await caller.rooms()
+    assert (one["unique_participants"], one["concurrent_participants"]) == (4, 3)
 
 
 def test_lives_have_bounds(monkeypatch: pytest.MonkeyPatch) -> None:

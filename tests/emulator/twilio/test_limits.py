@@ -175,12 +175,13 @@ async def test_requests_under_way(now: VirtualClock) -> None:
 
 
 async def test_a_client_that_hangs_up_frees_its_place(now: VirtualClock) -> None:
-    """Cancelled while it waits, its request is no longer under way."""
+    """Cancelled while it waits, its request is no longer under way, and its rows were not handed out."""
     caller = Caller(plain(limits={"concurrent": 1, "latency": "10s"}), now)
     for _ in range(3):
         with anyio.move_on_after(1) as scope:
-            await caller.get()
+            await caller.participants()
         assert scope.cancelled_caught
+    assert caller.report()["participants"]["handed_out"] == 0
     assert (await caller.get()).status_code == 200
 
 

@@ -7,13 +7,14 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import EPOCH
-from tests.emulator.twilio.helpers import NOON, ROOMS, SID, Caller, account, people, plain, room, traffic
-from watcher.clock import VirtualClock
+from tests.emulator.twilio.helpers import NOON, ROOMS, SID, Caller, account, people, plain, room, scenario, traffic
+from watcher.clock import DAY, VirtualClock
 from watcher.emulator.twilio.ask import Bad, sheet
+from watcher.emulator.twilio.rooms import Room, Rooms, Wanted
 
 
 @pytest.fixture
@@ -191,13 +192,13 @@ async def test_dates_are_about_the_start(now: VirtualClock) -> None:
 async def test_types_codecs_and_names(now: VirtualClock) -> None:
     """Repeated keys mean "one of"; a name is matched whole; filters come together."""
     rooms = [
-        room(name="a", type="go", start="+1h"),
+        room(name="ac", type="go", start="+1h"),
         room(name="b", type="peer_to_peer", start="+2h"),
         room(name="c", start="+3h"),
         room(name="c", start="+5h"),
     ]
     caller = Caller(plain(accounts=[account(rooms=rooms)]), now)
-    assert names(await caller.rooms(RoomType=["go", "group"])) == ["c", "c", "a"]
+    assert names(await caller.rooms(RoomType=["go", "group"])) == ["c", "c", "ac"]
     assert names(await caller.rooms(RoomType="group_small")) == []
     assert names(await caller.rooms(RoomName="c")) == ["c", "c"]
     assert names(await caller.rooms(RoomName="C")) == []
@@ -226,6 +227,31 @@ async def test_generated_rooms_are_filtered_alike(now: VirtualClock) -> None:
     assert [one["room_sid"] for one in part] == [
         one["room_sid"] for one in everything if "2026-01-01T05" <= one["create_time"] < "2026-01-01T06"
     ]
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 2**32), st.integers(0, 86_400), st.booleans(), st.data())
+def test_columns_say_what_rows_say(seed: int, since: int, running: bool, data: st.DataObject) -> None:
+    """A page of generated rooms is what the words of the dossier give, room by room, on every edge."""
+    visibility = {"slow": {"share": "30%"}, "kept": "2d", "kept_go": "1d", "running": "shown" if running else "hidden"}
+    mix = {"room_types": {"group": 1, "go": 1}}
+    one = account(rooms=[], traffic=traffic(rooms=3, gap="10m"), visibility=visibility, mix=mix)
+    rooms = Rooms(scenario(plain(seed=seed, accounts=[one])).accounts[0])
+    now = NOON + since
+    every = rooms.within(now - 4 * DAY, now + 60)
+    edges = st.none() | st.sampled_from([room.start for room in every])
+    after, before = data.draw(edges), data.draw(edges)
+
+    def shown(one: Room) -> bool:
+        lives = one.end > now - (DAY if one.room_type == "go" else 2 * DAY)
+        comes = one.published <= now or (running and one.start + 60 <= now)
+        if after is None and before is None:
+            return lives and comes and one.end > now - DAY
+        return lives and comes and (after or 0) <= one.start < (before or now + 60)
+
+    page, more = rooms.page(Wanted(after=after, before=before), now=now, offset=0, size=10_000)
+    assert not more
+    assert {one.sid for one in page} == {one.sid for one in every if shown(one)}
 
 
 @pytest.mark.parametrize(
@@ -287,6 +313,15 @@ async def test_pages_cover_the_list_once(now: VirtualClock, size: int) -> None:
     starts = [one["create_time"] for one in whole]
     assert starts == sorted(starts, reverse=True)
     assert {len(page) for page in pages[:-1]} <= {size}
+
+
+async def test_a_full_last_page_has_no_next(now: VirtualClock) -> None:
+    """Three rooms by pages of three are one page; likewise with people."""
+    rooms = [room(name=f"r{hour}", start=f"+{hour}h") for hour in range(1, 4)]
+    caller = Caller(plain(accounts=[account(rooms=rooms)]), now)
+    assert (await caller.body(PageSize=3))["meta"]["next_page_url"] is None
+    assert (await caller.body(f"{caller.path('r1')}/Participants", PageSize=3))["meta"]["next_page_url"] is None
+    assert (await caller.body(PageSize=2))["meta"]["next_page_url"] is not None
 
 
 async def test_links_keep_the_filters(now: VirtualClock) -> None:

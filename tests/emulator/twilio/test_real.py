@@ -167,7 +167,7 @@ async def test_the_sdk_understands_refusals(errors: str, kind: type[Any]) -> Non
 async def test_requests_under_way_over_http() -> None:
     """Of five at once only three are answered where no more are allowed; a client that hangs up frees its place."""
     faults = [{"kind": "timeout", "where": {"endpoint": ["room"]}}]
-    limits = {"concurrent": 3, "latency": "400ms"}
+    limits = {"concurrent": 3, "latency": "1s"}
     async with served(plain(accounts=[account(rooms=hours(1))], limits=limits, faults=faults)) as (emulator, port):
         base = f"http://127.0.0.1:{port}"
         path = emulator.room_sid("acme", "r0")
@@ -184,7 +184,7 @@ async def test_requests_under_way_over_http() -> None:
             for _ in range(3):
                 with pytest.raises(httpx.ReadTimeout):
                     await client.get(f"{ROOMS}/{path}", timeout=0.05)
-            await anyio.sleep(0.2)
+            await anyio.sleep(0.5)
             assert (await client.get(ROOMS)).headers["twilio-concurrent-requests"] == "1"
         report: Any = emulator.report()
         assert report["under_way"]["acme"]["limit"] == 3

@@ -20,13 +20,13 @@ def nobody(start: float, end: float) -> int:
     return 0
 
 
-@given(st.lists(st.floats(0, 120), min_size=1, max_size=80).map(sorted), st.integers(1, 12))
-def test_the_worst_stretch(times: list[float], limit: int) -> None:
-    """`spent` is the largest count of any 30 s, and exactly the requests at or over the limit are refused."""
+@given(st.lists(st.floats(0, 120), min_size=1, max_size=80).map(sorted), st.integers(1, 12), st.booleans())
+def test_the_worst_stretch(times: list[float], limit: int, strict: bool) -> None:
+    """`spent` is the largest count of any 30 s, and exactly the requests over the limit (strict: at it) are refused."""
     meter = Meter()
-    fits = [meter.spend(Pool("a", "f"), at, seconds=30, limit=limit, foreign=nobody) for at in times]
+    fits = [meter.spend(Pool("a", "f"), at, seconds=30, limit=limit, strict=strict, foreign=nobody) for at in times]
     counts = [sum(1 for other in times[: i + 1] if other > at - 30) for i, at in enumerate(times)]
-    assert fits == [count < limit for count in counts]
+    assert fits == [count < limit + (not strict) for count in counts]
     report: Any = meter.report()[0]
     assert (report["spent"], report["total"], report["refused"]) == (max(counts), len(times), fits.count(False))
 
@@ -35,11 +35,11 @@ def test_a_meter_has_bounds() -> None:
     """Too many pools are let pass and counted; a flood keeps its memory."""
     meter = Meter()
     for number in range(1_005):
-        meter.spend(Pool("", "insights", str(number)), 0.0, seconds=30, limit=1, foreign=nobody)
+        meter.spend(Pool("", "insights", str(number)), 0.0, seconds=30, limit=1, strict=True, foreign=nobody)
     assert meter.dropped_pools == 5
     assert len(meter.report()) == 1_000
     for _ in range(25_000):
-        meter.spend(Pool("", "insights", "0"), 1.0, seconds=30, limit=0, foreign=nobody)
+        meter.spend(Pool("", "insights", "0"), 1.0, seconds=30, limit=0, strict=True, foreign=nobody)
     assert meter.report()[0]["spent"] == 20_000
 
 

@@ -19,7 +19,7 @@ import msgspec
 
 from watcher.clock import rfc3339
 from watcher.emulator.breakage import deform, instead, mix
-from watcher.emulator.counting import Pool
+from watcher.emulator.counting import Pool, by_endpoint
 from watcher.emulator.faults import Facts, Fault, Injector
 from watcher.emulator.meter import Meter
 from watcher.emulator.replies import Reply
@@ -27,7 +27,7 @@ from watcher.emulator.twilio.ask import ROOMS_PATH, Bad, Sheet, link, sheet
 from watcher.emulator.twilio.bend import bend, bent, struck
 from watcher.emulator.twilio.books import Books
 from watcher.emulator.twilio.gate import Gate
-from watcher.emulator.twilio.life import Lives
+from watcher.emulator.twilio.life import Lives, Stay
 from watcher.emulator.twilio.records import participant_record, room_record
 from watcher.emulator.twilio.refusals import gateway, missing, refusal
 from watcher.emulator.twilio.rooms import MOST_LENGTH, Room, Rooms
@@ -57,7 +57,6 @@ class Verdict:
 
     reply: Reply
     account: str = ""
-    room: int = 0
     stays: Sequence[tuple[int, bool]] = ()
 
 
@@ -88,7 +87,6 @@ class Api:
         self._rooms = {account.name: Rooms(account) for account in scenario.accounts}
         self._lives = Lives(scenario.incidents)
         self._injector = Injector(faults=scenario.faults, seed=scenario.seed)
-        self._foreign = tuple(fault for fault in scenario.faults if fault.kind == "foreign")
         self._meter = Meter()
         self._under_way = {account.name: _UnderWay() for account in scenario.accounts}
         self._books = Books()
@@ -171,7 +169,7 @@ class Api:
         if seen is None:
             return None
         record, usable = self._participant(room, seen, faults, asked.base, at)
-        return Verdict(reply=_json(record), room=room.key, stays=((seen.stay.key, seen.final),) if usable else ())
+        return Verdict(reply=_json(record), stays=((seen.stay.key, seen.final),) if usable else ())
 
     # ── lists ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -208,20 +206,21 @@ class Api:
             if usable:
                 page.stays.append((one.stay.key, one.final))
         url = f"{asked.base}{ROOMS_PATH}/{room.sid}/Participants"
-        return replace(_listed("participants", url, wanted, page, faults), room=room.key)
+        return _listed("participants", url, wanted, page, faults)
 
     # ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _room(self, room: Room, view: View, faults: Mapping[str, Fault], base: str, at: float) -> Any:
         """One room's record; remembered as bytes once it is final, since lists repeat it for a week."""
         spoilt = bent(faults)
-        if not spoilt and (known := self._records.get((room.key, base))) is not None:
+        final = view.settled(room) and at >= room.published + room.account.visibility.late_by
+        if final and not spoilt and (known := self._records.get((room.key, base))) is not None:
             return known
         seen = view.stays(room, self._lives.stays(room))
         record = room_record(room, seen, view=view, answers=self._scenario.answers, base=base)
         if spoilt:
             return bend(record, room.key, faults, at)[0]
-        if view.settled(room) and at >= room.published + room.account.visibility.late_by:
+        if final:
             while len(self._records) >= _KEPT_RECORDS:
                 del self._records[next(iter(self._records))]
             self._records[room.key, base] = msgspec.Raw(msgspec.json.encode(record))
@@ -238,14 +237,13 @@ class Api:
     def _spend(self, account: Account, faults: Mapping[str, Fault], server_now: float, at: float) -> bool:
         """Count a request against its account's rate and its requests under way; whether both have room."""
         limits = self._scenario.limits
-        ahead = server_now - at
-        sharing = [f for f in self._foreign if not f.where.account or account.name in f.where.account]
         fits = self._meter.spend(
             Pool(account.name, "reads"),
             server_now,
             seconds=1.0,
-            limit=limits.per_second and limits.per_second + 1,  # the vendor allows 80, not fewer than 80
-            foreign=lambda start, end: sum(fault.foreign(start - ahead, end - ahead) for fault in sharing),
+            limit=limits.per_second,
+            strict=False,
+            foreign=self._injector.others(Facts(account=account.name), server_now - at),
         )
         under_way = self._under_way[account.name]
         under_way.now += 1
@@ -270,17 +268,10 @@ class Api:
 
     def report(self, at: float) -> dict[str, object]:
         """See `Emulator.report`."""
-        requests: dict[str, dict[str, int]] = {}
-        for (endpoint, outcome), count in sorted(self.requests.items()):
-            requests.setdefault(endpoint, {})[outcome] = count
-        quotas = self._meter.report()
-        for quota in quotas:
-            if quota["limit"]:
-                quota["limit"] = self._scenario.limits.per_second
         return {
             "vendor": "twilio",
             "now": rfc3339(at),
-            "quotas": quotas,
+            "quotas": self._meter.report(),
             "under_way": {
                 name: {
                     "limit": self._scenario.limits.concurrent,
@@ -289,7 +280,7 @@ class Api:
                 }
                 for name, tally in self._under_way.items()
             },
-            "requests": requests,
+            "requests": by_endpoint(self.requests),
             "faults": dict(self._injector.struck),
             **self._books.report(),
             "dropped": {
@@ -350,7 +341,7 @@ class Api:
                     )
         return found
 
-    def _shown(self, room: Room) -> list[Any]:
+    def _shown(self, room: Room) -> list[Stay]:
         """The stays of a room that ever show."""
         hidden = self._scenario.answers.failed_attempts == "nothing"
         return [stay for stay in self._lives.stays(room) if not (hidden and stay.failed)]

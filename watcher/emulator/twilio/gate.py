@@ -5,11 +5,10 @@ No path names an account, so the credential picks it; one account's credentials 
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hmac
 from collections.abc import Sequence
 
+from watcher.emulator.headers import basic
 from watcher.emulator.twilio.world import Account
 from watcher.secret import Secret
 
@@ -27,13 +26,7 @@ class Gate:
 
     def enter(self, authorization: str | None) -> Account | None:
         """The account a header speaks for; None for nobody's."""
-        scheme, _, given = (authorization or "").partition(" ")
-        if scheme.lower() != "basic":
-            return None
-        try:
-            user, _, password = base64.b64decode(given.strip(), validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
-            return None
+        user, password = basic(authorization) or ("", "")
         account, secret = self._known.get(user, (None, None))
         if account is None or secret is None:
             return None

@@ -19,7 +19,7 @@ from watcher.emulator.twilio.endings import BY_WORD, COMPLETED, NORMAL, Ending, 
 from watcher.emulator.twilio.rooms import Room, chosen
 from watcher.emulator.twilio.world import EDGES, Incident, made_up_sid
 
-_KEPT_STAYS = 400_000
+_KEPT_STAYS = 200_000
 _MOST_STAYS = 20  # of one person in one room: nobody flickers for ever
 _ATTEMPT = (1.0, 14.0)  # how long a failing attempt takes; the vendor's SDK gives up after 15 s
 _PAUSE = (3.0, 15.0)  # until the next attempt

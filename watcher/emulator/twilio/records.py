@@ -73,7 +73,7 @@ def participant_record(room: Room, seen: Seen, *, answers: Answers, base: str) -
         "duration_sec": duration,
         "account_sid": room.account.sid,
         "room_sid": room.sid,
-        "status": "connected" if seen.open else "completed" if normal else "disconnected",
+        "status": _status(seen, normal=normal),
         "codecs": [] if stay.failed else list(room.codecs),
         "end_reason": reason,
         "error_code": _code(seen.code, answers, mixed=bool(bits(stay.key ^ 0x0E) & 1)),
@@ -84,6 +84,13 @@ def participant_record(room: Room, seen: Seen, *, answers: Answers, base: str) -
         "publisher_info": {} if stay.failed else _publisher(seen, answers),
         "url": f"{base}/v1/Video/Rooms/{room.sid}/Participants/{stay.sid}",
     }
+
+
+def _status(seen: Seen, *, normal: bool) -> str:
+    """Four words for two states; which of two is said of whom is not known (INFERRED)."""
+    if seen.open:
+        return ("connected", "in_progress")[bits(seen.stay.key ^ 0x57) & 1]
+    return "completed" if normal else "disconnected"
 
 
 def _time(at: float, answers: Answers, mixed: bool) -> str:

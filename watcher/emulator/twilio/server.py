@@ -21,7 +21,8 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from watcher.clock import Clock
-from watcher.emulator.replies import JSON, deliver, header
+from watcher.emulator.headers import header
+from watcher.emulator.replies import JSON, deliver
 from watcher.emulator.twilio.api import Api, Asked
 from watcher.emulator.twilio.ask import ROOMS_PATH
 from watcher.emulator.twilio.refusals import missing, refusal

@@ -17,7 +17,7 @@ import msgspec
 
 from watcher.clock import DAY, rfc3339
 from watcher.emulator.breakage import PAGE, deform, instead
-from watcher.emulator.counting import Pool
+from watcher.emulator.counting import Pool, by_endpoint
 from watcher.emulator.faults import Facts, Fault, Injector
 from watcher.emulator.meter import Meter
 from watcher.emulator.replies import HTML, Manner, Reply
@@ -80,7 +80,6 @@ class Api:
             for project in scenario.projects
         }
         self._injector = Injector(faults=scenario.faults, seed=scenario.seed)
-        self._foreign = tuple(fault for fault in scenario.faults if fault.kind == "foreign")
         self._meter = Meter()
         self._handed = HandedOut()
         self.requests: Counter[tuple[str, str]] = Counter()  # (endpoint, outcome): both from closed sets
@@ -217,12 +216,7 @@ class Api:
     def _spend(self, asked: Asked, project: Project | None, server_now: float, at: float) -> bool:
         """Count a request against its key and its address; whether both still have room."""
         limits = self._scenario.limits
-        ahead = server_now - at
-        sharing = [f for f in self._foreign if project and (not f.where.project or project.name in f.where.project)]
-
-        def foreign(start: float, end: float) -> int:
-            return sum(fault.foreign(start - ahead, end - ahead) for fault in sharing)
-
+        others = self._injector.others(Facts(project=project.name if project else ""), server_now - at)
         pools = [Pool("", "insights", asked.address)]
         if project is not None:
             pools.append(Pool(project.name, "insights"))
@@ -232,7 +226,8 @@ class Api:
                 server_now,
                 seconds=limits.seconds,
                 limit=limits.requests,
-                foreign=foreign if pool.account else lambda start, end: 0,
+                strict=True,
+                foreign=others if pool.account else lambda start, end: 0,
             )
             for pool in pools
         ]
@@ -247,6 +242,7 @@ class Api:
             server_now,
             seconds=limits.rest_seconds,
             limit=limits.rest_requests,
+            strict=True,
             foreign=lambda start, end: 0,
         )
 
@@ -254,16 +250,13 @@ class Api:
 
     def report(self, at: float) -> dict[str, object]:
         """See `Emulator.report`."""
-        requests: dict[str, dict[str, int]] = {}
-        for (endpoint, outcome), count in sorted(self.requests.items()):
-            requests.setdefault(endpoint, {})[outcome] = count
         total, unique = self._handed.totals()
         return {
             "vendor": "vonage",
             "now": rfc3339(at),
             "quotas": self._meter.report(),
             "nodes": {"limit": self._scenario.limits.nodes, **self._nodes},
-            "requests": requests,
+            "requests": by_endpoint(self.requests),
             "faults": dict(self._injector.struck),
             "rows": {"handed_out": unique, "handed_again": total - unique},
             "dropped": {

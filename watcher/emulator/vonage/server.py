@@ -26,7 +26,8 @@ from starlette.types import Receive, Scope, Send
 
 from watcher.clock import Clock
 from watcher.emulator.breakage import PAGE
-from watcher.emulator.replies import HTML, JSON, Reply, deliver, header
+from watcher.emulator.headers import header
+from watcher.emulator.replies import HTML, JSON, Reply, deliver
 from watcher.emulator.vonage import rest
 from watcher.emulator.vonage.api import LEGACY_PATH, UNIFIED_PATH, Api, Asked
 from watcher.emulator.vonage.graph import MAX_TEXT
