@@ -59,6 +59,26 @@ async def test_a_target_that_takes_nothing_is_an_operators_page(tmp_path: Path, 
             assert [s.notification.kind for s in pager.accepted] == ["firing"]
 
 
+async def test_a_target_that_hangs_for_an_hour_delays_no_other(tmp_path: Path) -> None:
+    """Another target hears of the same alerts at the same instants as in a run where nobody hangs."""
+    heard: dict[bool, list[tuple[float, str]]] = {}
+    for hangs in (False, True):
+        folder = tmp_path / str(hangs)
+        folder.mkdir()
+        clock = VirtualClock(epoch=START, jumping=True)
+        begun = clock.now()
+        tale = town.story(incidents=[town.incident(project, 1200, 30) for project in ("classroom", "arena")])
+        here = Town(clock=clock, folder=folder, tale=tale, epoch=begun)
+        here.sender("pager", None).default = Hang() if hangs else Accept()
+        data = town.config(folder) | {"routes": [{"to": ["pager"]}, {"to": ["ops"]}], "operators": ["pager"]}
+        async with here.running(data | {"delivery": {"deadline": "1s"}}):
+            await clock.sleep_until(begun + 85 * MINUTE)
+        heard[hangs] = [(round(when - begun, 1), title) for when, title in here.told("ops")]
+        assert here.told("pager") == [] or not hangs
+    assert len(heard[True]) == 4
+    assert heard[True] == heard[False]
+
+
 async def test_a_rule_that_crashes_is_an_operators_page(
     tmp_path: Path, clock: VirtualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
