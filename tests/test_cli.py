@@ -18,7 +18,7 @@ import pytest
 from tests.real.processes import command
 from tests.test_config import CONFIGS, EXPECT, HERE
 
-COMMANDS = ["run", "check", "demo", "emulate", "notify"]
+COMMANDS = ["run", "check", "demo", "emulate", "notify", "test-rules"]
 SECRETS = {"ID": "customer-4711", "SECRET": "hunter2", "PAGER": "json://127.0.0.1:9/"}
 
 
@@ -97,6 +97,7 @@ def test_every_command_has_help(words: list[str], tmp_path: Path) -> None:
         ["emulate", "agora"],
         ["emulate", "agora", "--scenario", "x.yaml", "--listen", "nowhere"],
         ["notify"],
+        ["test-rules"],
     ],
 )
 def test_wrong_usage_exits_2(words: list[str], tmp_path: Path) -> None:
@@ -158,6 +159,63 @@ def test_check_takes_the_example() -> None:
     ended = watcher("check", "-c", "config.example.yaml", folder=HERE.parent.parent)
     assert ended.returncode == 0, ended.stderr
     assert "1439 a day" in ended.stdout
+
+
+# ── test-rules ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+RULE_TEST = """\
+rules: [pack.yaml]
+tests:
+  - name: a freeze pages
+    series: [{signal: users, values: 50x9}, {signal: video_freeze_ratio, values: 1% 9%x3 1%}]
+    expect: [{at: 1m, alert: Freezing, state: STATE}]
+"""
+RULE_PACK = """\
+rules:
+  - alert: Freezing
+    signal: video_freeze_ratio
+    when: {last: 1, above: 5%}
+    for: 20s
+    require: {users: {above: 20}}
+"""
+
+
+def write_rule_test(folder: Path, state: str) -> None:
+    """A pack and a test of it; paths in a test file are relative to it."""
+    (folder / "inside").mkdir()
+    (folder / "inside" / "pack.yaml").write_text(RULE_PACK)
+    (folder / "inside" / "test.yaml").write_text(RULE_TEST.replace("STATE", state))
+
+
+@pytest.mark.parametrize(("state", "code"), [("firing", 0), ("pending", 1), ("burning", 2)])
+def test_rules_are_tested_with_an_exit_code(tmp_path: Path, state: str, code: int) -> None:
+    """0 where all pass, 1 where one fails, 2 where the file is wrong; a failure has its place and the timeline."""
+    write_rule_test(tmp_path, state)
+    ended = watcher("test-rules", "inside/test.yaml", folder=tmp_path)
+    assert ended.returncode == code
+    assert "Traceback" not in ended.stderr
+    if code == 0:
+        assert ended.stdout == "inside/test.yaml: 1 passed\n"
+    if code == 1:
+        assert ended.stdout.splitlines() == [
+            "inside/test.yaml:5:47: a freeze pages: at 1m Freezing is firing, not pending "
+            "(pending 40s, firing 1m, resolved 2m)",
+            "inside/test.yaml: 0 passed, 1 failed",
+        ]
+    if code == 2:
+        assert ended.stderr.startswith("inside/test.yaml:5:47: tests[0].expect[0].state has an unknown value")
+        assert not ended.stdout
+
+
+def test_rule_tests_in_json_are_one_document(tmp_path: Path) -> None:
+    """With `--json`, stdout is one document with every file and what is wrong with those that could not be read."""
+    write_rule_test(tmp_path, "inactive")
+    ended = watcher("test-rules", "inside/test.yaml", "none.yaml", "--json", folder=tmp_path)
+    document = json.loads(ended.stdout)
+    assert (ended.returncode, document["ok"], ended.stderr) == (2, False, "")
+    assert [problem["file"] for problem in document["problems"]] == ["none.yaml"]
+    ((test,),) = [file["tests"] for file in document["files"]]
+    assert (test["name"], test["ok"], test["failures"][0]["line"]) == ("a freeze pages", False, 5)
 
 
 # ── run, where it cannot start ───────────────────────────────────────────────────────────────────────────────────────

@@ -98,6 +98,7 @@ def main() -> None:
     \b
     New here?   watcher demo                      see it page, on the built-in emulator
     Setting up? watcher check -c config.yaml      explains what is wrong with a configuration
+                watcher test-rules FILE...        runs the tests of rule packs
                 watcher notify -c config.yaml T   sends a test message to target T
     Running?    watcher run -c config.yaml
     """
@@ -179,6 +180,53 @@ def _problem(problem: Problem) -> dict[str, Any]:
         "what": problem.what,
         "remedy": problem.remedy,
     }
+
+
+@main.command("test-rules")
+@click.argument("files", nargs=-1, required=True, type=_FILE)
+@_json_option
+@_exits
+def test_rules(files: tuple[Path, ...], as_json: bool) -> None:
+    """Run the tests of rule packs in FILES (docs/rules.md says how to write them). Exits 1 where one fails.
+
+    Opens no state, sends nothing and needs no configuration. Exits 2 where a file or a pack that it names is wrong.
+    """
+    from watcher.rules.rehearsal import rehearse
+
+    results = {}
+    problems: list[Problem] = []
+    for path in files:
+        try:
+            results[str(path)] = rehearse(path)
+        except ConfigError as error:
+            problems += error.problems
+    failed = [failure for tests in results.values() for test in tests for failure in test.failures]
+    if as_json:
+        _print_json(
+            {
+                "ok": not problems and not failed,
+                "problems": [_problem(p) for p in problems],
+                "files": [
+                    {
+                        "file": file,
+                        "tests": [
+                            {"name": t.name, "ok": not t.failures, "failures": [_problem(f) for f in t.failures]}
+                            for t in tests
+                        ],
+                    }
+                    for file, tests in results.items()
+                ],
+            }
+        )
+    else:
+        for failure in failed:
+            click.echo(str(failure))
+        for file, tests in results.items():
+            bad = sum(bool(test.failures) for test in tests)
+            click.echo(f"{file}: {len(tests) - bad} passed" + (f", {bad} failed" if bad else ""))
+        for problem in problems:
+            click.echo(str(problem), err=True)
+    sys.exit(USAGE if problems else FAILED if failed else 0)
 
 
 @main.command()
@@ -338,7 +386,7 @@ def demo(wall: str, rate: float, report: Path | None, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("vendor", type=click.Choice(["agora", "vonage"]))
+@click.argument("vendor", type=click.Choice(["agora", "vonage", "twilio"]))
 @click.option("--listen", default="127.0.0.1:8469", show_default=True, metavar="HOST:PORT")
 @click.option("--scenario", type=_FILE, required=True, help="What happens in this vendor's world (docs/emulator.md).")
 @click.option("--tls-cert", type=_FILE, default=None, help="PEM file: serve HTTPS.")

@@ -143,6 +143,7 @@ def build(document: Document, folder: Path) -> Config:
     parsed = [(i, p, s) for i in stanzas if (p := reader.provider(i)) and (s := reader.account(i, p))]
     reader.unique_names(parsed)
     reader.unique_credentials(parsed)
+    reader.only_ones(parsed)
     paths = [folder / text for text in _packs(document)]
     rules = reader.attempt(lambda: load_packs(paths)) or ()
     reader.problems += _own_names(rules)
@@ -186,12 +187,11 @@ def secrets_missing(config: Config) -> list[Problem]:
                 what = f"http.token is shorter than {MIN_TOKEN} characters"
                 found.append(document.problem(("http", "token"), what, "make one: openssl rand -hex 32"))
     for index, account in enumerate(config.accounts):
-        for name, value in account.settings:
-            if isinstance(value, Secret):
-                try:
-                    value.resolve()
-                except SecretMissing as missing:
-                    found.append(document.problem(("accounts", index, name), f"{name}: {missing}"))
+        for loc, secret in _secrets(account.settings, ("accounts", index)):
+            try:
+                secret.resolve()
+            except SecretMissing as missing:
+                found.append(document.problem(loc, f"{loc[-1]}: {missing}"))
     return found
 
 
@@ -244,12 +244,23 @@ class _Reader:
         """An account owns its quotas: the same credential twice would be two budgets for one."""
         seen: dict[tuple[object, ...], str] = {}
         for index, _, settings in parsed:
-            secrets = tuple(value for _, value in settings if isinstance(value, Secret))
+            secrets = tuple(secret for _, secret in _secrets(settings, ()))
             other = seen.setdefault((settings.provider, *secrets), settings.name)
             if secrets and other != settings.name:
                 what = f"account {settings.name} has the credential of {other}: each would spend the whole budget"
                 self.problems.append(
                     self.document.problem(("accounts", index), what, "make them one account with several projects")
+                )
+
+    def only_ones(self, parsed: Sequence[_Parsed]) -> None:
+        """Where a vendor counts what a second account could not know of, there is only one."""
+        first: dict[str, str] = {}
+        for index, provider, settings in parsed:
+            other = first.setdefault(settings.provider, settings.name)
+            if provider.only_one and other != settings.name:
+                what = f"account {settings.name} is a second {settings.provider} account: {provider.only_one}"
+                self.problems.append(
+                    self.document.problem(("accounts", index), what, f"make its projects projects of {other}")
                 )
 
     def compose(self, index: int, provider: Provider[Any], settings: Account, needed: frozenset[str]) -> AccountConfig:
@@ -267,6 +278,21 @@ class _Reader:
             queries=queries,
             gaps={query.id: gap for query, gap in promised_gap(queries, pools).items()},
         )
+
+
+def _secrets(value: object, loc: Loc) -> Iterator[tuple[Loc, Secret]]:
+    """Every secret inside an account's settings, with its place."""
+    if isinstance(value, Secret):
+        yield loc, value
+    elif isinstance(value, Strict):
+        for name, inner in value:
+            yield from _secrets(inner, (*loc, name))
+    elif isinstance(value, tuple):
+        for index, inner in enumerate(value):
+            yield from _secrets(inner, (*loc, index))
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _secrets(inner, (*loc, key))
 
 
 def _stanzas(document: Document) -> Iterator[int]:
@@ -294,8 +320,7 @@ def _state(text: str, folder: Path) -> str:
 
 
 def _at(rule: Rule, what: str, remedy: str) -> Problem:
-    file, _, line = rule.place.rpartition(":")
-    return Problem(file or rule.place, int(line) if line.isdigit() else 0, 1, what, remedy)
+    return Problem(*rule.place, what, remedy)
 
 
 def _own_names(rules: Sequence[Rule]) -> Iterator[Problem]:
@@ -347,16 +372,15 @@ def _warnings(
 ) -> Iterator[Problem]:
     yield from alerts_warnings(document, top)
     for index, account in enumerate(accounts):
-        for name, value in account.settings:
-            if isinstance(value, Secret) and value.kind == "literal":
-                loc = ("accounts", index, name)
-                yield document.problem(loc, f"{name} stands in the file", "name it: !env NAME, !file PATH")
+        for loc, secret in _secrets(account.settings, ("accounts", index)):
+            if secret.kind == "literal":
+                yield document.problem(loc, f"{loc[-1]} stands in the file", "name it: !env NAME, !file PATH")
     if top.http.token is not None and top.http.token.kind == "literal":
         yield document.problem(("http", "token"), "http.token stands in the file", "name it: !env NAME, !file PATH")
     for name, target in top.targets.items():
         if url_of(target).kind == "literal":
             yield document.problem(("targets", name), f"the URL of {name} stands in the file", "use !env or !file")
-    waiting = sorted({rule.place.rpartition(":")[0] for rule in rules if _waits_for_provider(rule, accounts)})
+    waiting = sorted({rule.place.file for rule in rules if _waits_for_provider(rule, accounts)})
     for file in waiting:
         yield Problem(file, 0, 0, "has rules for a provider that is not configured", "they are not judged")
 

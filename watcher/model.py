@@ -76,6 +76,12 @@ SIGNALS: Mapping[str, SignalInfo] = {
     "participant_failure_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of participants that failed."),
     "participant_drop_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of participants that dropped."),
     "disconnect_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of disconnects caused by the network."),
+    "daily_published_seconds": SignalInfo(Worse.CONTEXT, Unit.SECONDS, "A day's time of streams published."),
+    "daily_subscribed_seconds": SignalInfo(Worse.CONTEXT, Unit.SECONDS, "A day's time of streams subscribed to."),
+    "daily_latency_seconds": SignalInfo(Worse.UP, Unit.SECONDS, "Mean latency over a day."),
+    "daily_video_bitrate_bytes_per_second": SignalInfo(
+        Worse.DOWN, Unit.BYTES_PER_SECOND, "Mean video bitrate over a day."
+    ),
 }
 """Every measured quantity, the same across vendors (design, section 6)."""
 
@@ -142,7 +148,9 @@ class Query:
 
     `pools` are the quota pools in which each request spends one unit. `delay` is how far behind the vendor is,
     `reach` the longest gap between two looks (seconds) in which no window is lost, `settle` how many of the newest
-    windows of an answer may still appear or change.
+    windows of an answer may still appear or change. Where one look is several requests (pages), `requests` is how many
+    it usually takes and `most_requests` how many it may take; `nodes` is the size of the largest, where the vendor
+    counts so. `every` is the shortest time between two looks that makes sense, where that is not the window's length.
     """
 
     id: str
@@ -153,6 +161,15 @@ class Query:
     delay: float
     reach: float
     settle: int = 0
+    every: float = 0.0
+    requests: int = 1
+    most_requests: int = 1
+    nodes: int = 0
+
+    @property
+    def apart(self) -> float:
+        """The shortest time between two looks that can bring something new, in seconds."""
+        return self.every or float(self.width)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +178,9 @@ class Answer:
 
     `asked` are the window starts that the vendor answered for. A window ending at or before `settled` and absent from
     `points` is *no data*; a later one that is absent is merely *late*. `oddities` counts what was repaired or dropped.
-    `lost` is the part of the wish that the vendor no longer offers (a recorded gap).
+    `lost` is the part of the wish that the vendor no longer offers (a recorded gap). `worst` names, for a series and
+    an event time, the calls behind its value, worst first, where the source can tell. `learned` is what the source
+    shall be told again after a restart, where that has changed.
     """
 
     query: Query
@@ -171,6 +190,8 @@ class Answer:
     received_at: float
     lost: Span | None = None
     oddities: Mapping[str, int] = field(default_factory=dict)
+    worst: Callable[[Series, int], str] | None = None
+    learned: str | None = None
 
 
 class Gap(NamedTuple):
@@ -232,6 +253,7 @@ class Cause(StrEnum):
     REVISED = "revised"  # the vendor revised points that had been judged
     RULE_CHANGED = "rule_changed"  # the rule was removed or now means other labels
     BLIND = "blind"  # the daemon cannot see an account
+    OUT_OF_HOURS = "out_of_hours"  # the rule is judged in certain hours only, and they ended
     EXPIRED = "expired"  # nothing was seen of it for so long that it is forgotten
 
 
@@ -265,6 +287,7 @@ class Transition:
     threshold: float | None = None
     peak: float | None = None
     users: float | None = None
+    weight: float | None = None  # users or streams behind `value` itself, where the vendor says
     signal: str = ""  # what value, threshold and peak measure; empty for the daemon's own alerts
     unguarded: bool = False
     retracts: int | None = None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from watcher.model import SIGNALS, State, Worse
 from watcher.rules.rule import Aggregate, Kind, Level, Rule
@@ -119,9 +120,62 @@ def guard(world: World, rule: Rule, t: int) -> bool | None:
     return None if None in known else True
 
 
+class Look(Protocol):
+    """What the machine asks of each window."""
+
+    @property
+    def width(self) -> int: ...
+
+    def grid(self) -> range:
+        """Every event time that is judged or missing."""
+        ...
+
+    def is_judged(self, t: int) -> bool: ...
+
+    def met(self, t: int) -> bool | None:
+        """Whether the condition holds at a judged window; None where only an unknown `require` is in the way."""
+        ...
+
+    def cleared(self, t: int) -> bool: ...
+
+    def value(self, t: int) -> float | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """A rule of one signal."""
+
+    world: World
+    rule: Rule
+
+    @property
+    def width(self) -> int:
+        return self.world.width
+
+    def grid(self) -> range:
+        return self.world.grid()
+
+    def is_judged(self, t: int) -> bool:
+        return is_judged(self.world, self.rule, t)
+
+    def met(self, t: int) -> bool | None:
+        return guard(self.world, self.rule, t) if breached(self.world, self.rule, t) else False
+
+    def cleared(self, t: int) -> bool:
+        return cleared(self.world, self.rule, t)
+
+    def value(self, t: int) -> float | None:
+        return aggregate(self.world, self.rule, t)
+
+
 def settled(world: World, rule: Rule, *, forget_after: int) -> list[Told]:
     """The settled timeline of the rule's alert."""
-    w = world.width
+    return machine(Single(world, rule), rule, forget_after=forget_after)
+
+
+def machine(look: Look, rule: Rule, *, forget_after: int) -> list[Told]:
+    """The settled timeline of an alert, whatever its windows are made of."""
+    w = look.width
     told: list[Told] = []
     state = State.INACTIVE
     since = 0
@@ -138,8 +192,8 @@ def settled(world: World, rule: Rule, *, forget_after: int) -> list[Told]:
         state = to
         told.append(Told(at, to, since, expired, peak, unguarded))
 
-    for t in world.grid():
-        if not is_judged(world, rule, t):
+    for t in look.grid():
+        if not look.is_judged(t):
             missing += 1
             if missing == 3:
                 clear_elapsed = None
@@ -149,11 +203,12 @@ def settled(world: World, rule: Rule, *, forget_after: int) -> list[Told]:
                 enter(State.RESOLVED, t, expired=True)
             continue
         missing, last_judged = 0, t
-        value = aggregate(world, rule, t)
-        met = guard(world, rule, t) if breached(world, rule, t) else False
-        worst = max if rule.level.above else min
+        value = look.value(t)
+        met = look.met(t)
+        worst = max if rule.level.above or rule.share is not None else min
         if state is State.FIRING or (state is State.PENDING and met is not False):
-            peak = value if peak is None else worst(peak, value)
+            known = [v for v in (peak, value) if v is not None]
+            peak = worst(known) if known else None
         if state is State.PENDING:
             if met is False:
                 enter(State.INACTIVE, t)
@@ -168,7 +223,7 @@ def settled(world: World, rule: Rule, *, forget_after: int) -> list[Told]:
                 falling = None
             elif falling is None:
                 falling = t
-            if not cleared(world, rule, t):
+            if not look.cleared(t):
                 clear_elapsed = None
             else:
                 clear_elapsed = 0 if clear_elapsed is None else clear_elapsed + w

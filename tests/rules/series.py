@@ -1,12 +1,11 @@
 """Series, answers and rules in a few characters, for the tests of this folder.
 
-The notation is promtool's: values apart by blanks, `9%x10` is eleven windows of 9 %, `1+2x3` is 1 3 5 7, `_` a missing
-window and `_x3` three of them. The first value belongs to the window that starts at `START`.
+The notation is that of users' tests (`watcher.rules.shorthand`). The first value belongs to the window that starts at
+`START`.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -14,28 +13,10 @@ import numpy as np
 
 from watcher.model import Answer, Points, Query, Series, Span
 from watcher.rules.rule import Aggregate, Kind, Level, Requirement, Rule
-from watcher.yamlfile import quantity
+from watcher.rules.shorthand import windows
 
 START = 1_767_225_600  # 2026-01-01T00:00:00Z
 W = 20
-
-_ITEM = re.compile(r"(?P<value>_|[^x+]+?)(?:(?P<step>[+-][0-9.]+%?))?(?:x(?P<times>\d+))?\Z")
-
-
-def values(text: str) -> list[float | None]:
-    """The values of a series, None for a missing window."""
-    found: list[float | None] = []
-    for item in text.split():
-        match = _ITEM.match(item)
-        assert match is not None, item
-        times = int(match["times"] or 0)
-        if match["value"] == "_":
-            found += [None] * max(times, 1)
-            continue
-        step = quantity(match["step"].lstrip("+")) if match["step"] else 0.0
-        first = quantity(match["value"] if "%" in match["value"] or not match["value"][-1:].isalpha() else "nan")
-        found += [first + step * i for i in range(times + 1)]
-    return found
 
 
 def series(signal: str = "video_freeze_ratio", *, product: str = "Native", channel: str = "") -> Series:
@@ -52,7 +33,7 @@ def query(of: Series, *, width: int = W, settle: int = 2) -> Query:
 
 def points(of: Series, text: str | Sequence[float | None], *, start: int = START, width: int = W) -> Points:
     """The present windows of a series in shorthand."""
-    read = values(text) if isinstance(text, str) else list(text)
+    read = windows(text) if isinstance(text, str) else list(text)
     kept = [(start + i * width, value) for i, value in enumerate(read) if value is not None]
     return Points(
         series=of,
@@ -72,7 +53,7 @@ def answer(
     weights: Mapping[int, float] | None = None,
 ) -> Answer:
     """What a look brings: every window of `text` was asked for; all is settled unless told."""
-    read = values(text) if isinstance(text, str) else list(text)
+    read = windows(text) if isinstance(text, str) else list(text)
     brought = points(of, read, start=start, width=width)
     if weights is not None:
         by_start = [weights.get(int(s), np.nan) for s in brought.start]

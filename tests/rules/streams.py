@@ -17,11 +17,18 @@ from tests.rules.oracle import World
 from tests.rules.series import START, W, query, series
 from watcher.model import Answer, Points, Series, Span, Transition
 from watcher.rules.engine import Engine
-from watcher.rules.rule import Aggregate, Kind, Level, Requirement, Rule
+from watcher.rules.rule import WEIGHT, Aggregate, Join, Kind, Level, Part, Requirement, Rule, Share
 
 MAIN = series()
 USERS = series("users")
-OF = {"main": MAIN, "users": USERS}
+ROOMS = ("a", "b", "c")
+OF = {
+    "main": MAIN,
+    "users": USERS,
+    "delay": series("network_delay_ratio"),
+    "channels": series("channels"),
+    **{room: series(channel=room) for room in ROOMS},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,37 +71,42 @@ def known_at(number: int) -> float:
 class Final:
     """What a sequence of deliveries adds up to: later versions of a window replace earlier ones."""
 
-    values: dict[str, dict[int, tuple[float, float | None]]] = field(default_factory=lambda: {"main": {}, "users": {}})
-    answered: set[int] = field(default_factory=set)
-    first: int | None = None
-    last: int = 0
+    values: dict[str, dict[int, tuple[float, float | None]]] = field(default_factory=lambda: {name: {} for name in OF})
+    answered: dict[str, set[int]] = field(default_factory=lambda: {name: set() for name in OF})
+    firsts: dict[str, int] = field(default_factory=dict)  # series -> its first window that was asked for
+    lasts: dict[str, int] = field(default_factory=dict)  # series -> the end of what is known of it
 
     def take(self, delivery: Delivery) -> None:
         """Add one delivery."""
         for i, window in enumerate(delivery.windows):
             if window is not None:
                 self.values[delivery.which][delivery.start + i] = window
-        if delivery.which == "main":
-            settled = range(delivery.start, delivery.start + delivery.settled)
-            self.answered.update(settled)
-            known = [*settled, *(delivery.start + i for i, w in enumerate(delivery.windows) if w is not None)]
-            self.first = delivery.start if self.first is None else min(self.first, delivery.start)
-            self.last = max([self.last, *(i + 1 for i in known)])
+        which = delivery.which
+        settled = range(delivery.start, delivery.start + delivery.settled)
+        self.answered[which].update(settled)
+        known = [*settled, *(delivery.start + i for i, w in enumerate(delivery.windows) if w is not None)]
+        self.firsts[which] = min(self.firsts.get(which, delivery.start), delivery.start)
+        self.lasts[which] = max([self.lasts.get(which, 0), *(i + 1 for i in known)])
 
-    def world(self) -> World:
-        """The oracle's view."""
+    @property
+    def first(self) -> int | None:
+        """The main series' first window, where it was ever asked for."""
+        return self.firsts.get("main")
+
+    def world(self, which: str = "main") -> World:
+        """The oracle's view of one series."""
 
         def event(i: int) -> int:
             return START + (i + 1) * W
 
-        main = self.values["main"]
+        main = self.values[which]
         return World(
             width=W,
-            first=event(self.first or 0),
-            last=START + self.last * W,
+            first=event(self.firsts.get(which, 0)),
+            last=START + self.lasts.get(which, 0) * W,
             values={event(i): v for i, (v, _) in main.items()},
             weights={event(i): w for i, (_, w) in main.items() if w is not None},
-            answered=frozenset(event(i) for i in self.answered),
+            answered=frozenset(event(i) for i in self.answered[which]),
             companions={"users": {event(i): v for i, (v, _) in self.values["users"].items()}},
         )
 
@@ -162,12 +174,58 @@ def rules(draw: st.DrawFn) -> Rule:
     )
 
 
+_PARTS = [(series().signal, 4 / 64, 2 / 64), ("network_delay_ratio", 3 / 64, 1 / 64)]
+
+
+@st.composite
+def joined_rules(draw: st.DrawFn, *, share: bool = False, counts: bool = False) -> Rule:
+    """A rule on several series, of any shape."""
+    require = draw(st.sampled_from([(), (Requirement(signal="users", level=Level(above=True, value=20)),)]))
+    parts = [
+        Part(
+            signal=signal,
+            aggregate=draw(_aggregates),
+            level=Level(above=True, value=level),
+            clear=draw(st.sampled_from([None, Level(above=False, value=back)])),
+        )
+        for signal, level, back in _PARTS[: 1 if share else 2]
+    ]
+    if counts:
+        parts = [Part(signal="channels", per="users", aggregate=draw(_aggregates), level=Level(above=True, value=0.75))]
+        require = draw(st.sampled_from([(), (Requirement(signal=WEIGHT, level=Level(above=True, value=20)),)]))
+    lead, *others = parts
+    shared = Share(
+        level=Level(above=True, value=draw(st.sampled_from([0.3, 0.5, 0.6]))),
+        at_least=draw(st.integers(1, 3)),
+        clear=draw(st.sampled_from([None, Level(above=False, value=0.25)])),
+    )
+    return Rule(
+        name="Random",
+        signal=lead.signal,
+        per=lead.per,
+        aggregate=lead.aggregate,
+        level=lead.level,
+        clear=lead.clear,
+        others=tuple(others),
+        join=draw(st.sampled_from(Join)) if others else Join.ALL,
+        share=shared if share else None,
+        hold=draw(st.sampled_from([0, 0, 20, 30, 40, 100])),
+        keep_firing_for=draw(st.sampled_from([0, 0, 60, 130])),
+        clear_for=draw(st.sampled_from([0, 20, 50])),
+        require=require,
+    )
+
+
 _runs = st.lists(st.tuples(st.sampled_from([None, *_LEVELS]), st.integers(1, 7)), min_size=1, max_size=14)
+Windows = dict[str, list[tuple[float, float | None] | None]]
+"""Windows of series by name, each a value and a weight."""
+
+_EXACT = [None, 0.0, 16.0, 32.0]
 _user_runs = st.lists(st.tuples(st.sampled_from([None, 0.0, 10.0, 30.0, 30.0]), st.integers(1, 12)), max_size=8)
 
 
 @st.composite
-def final_windows(draw: st.DrawFn) -> dict[str, list[tuple[float, float | None] | None]]:
+def final_windows(draw: st.DrawFn) -> Windows:
     """The final windows of both series, in runs; the main one may carry weights."""
     weighted = draw(st.booleans())
     main: list[tuple[float, float | None] | None] = []
@@ -180,11 +238,29 @@ def final_windows(draw: st.DrawFn) -> dict[str, list[tuple[float, float | None] 
     return {"main": main, "users": users[: len(main)]}
 
 
+_counts = st.lists(st.tuples(st.sampled_from(_EXACT), st.integers(1, 7)), min_size=1, max_size=10)
+
+
 @st.composite
-def shuffled(draw: st.DrawFn) -> list[Delivery]:
+def several_windows(draw: st.DrawFn, *, rooms: bool = False, counts: bool = False) -> Windows:
+    """The final windows of several series: two quality signals, or three rooms, or two counts; users beside them."""
+    found: Windows = {}
+    for which in ROOMS if rooms else () if counts else ("main", "delay"):
+        found[which] = [None if v is None else (v, None) for v, times in draw(_runs) for _ in range(times)]
+    for which in ("channels", "users") if counts else ():
+        found[which] = [None if v is None else (v, None) for v, times in draw(_counts) for _ in range(times)]
+    if not counts:
+        longest = max(map(len, found.values()))
+        found["users"] = [None if v is None else (v, None) for v, times in draw(_user_runs) for _ in range(times)]
+        del found["users"][longest:]
+    return found
+
+
+@st.composite
+def shuffled(draw: st.DrawFn, of: st.SearchStrategy[Windows] | None = None) -> list[Delivery]:
     """The final windows cut into answers of any length, in any order, each perhaps revised from something else first,
     some never fetched, some with windows that come late."""
-    final = draw(final_windows())
+    final = draw(final_windows() if of is None else of)
     chunks: list[tuple[int, Delivery]] = []
     for which, windows in final.items():
         at = 0
@@ -206,10 +282,10 @@ def shuffled(draw: st.DrawFn) -> list[Delivery]:
 
 
 @st.composite
-def in_order(draw: st.DrawFn) -> list[Delivery]:
+def in_order(draw: st.DrawFn, of: st.SearchStrategy[Windows] | None = None) -> list[Delivery]:
     """Looks as a client makes them: forward, each re-reading the two newest slots of the one before (which may
     have been absent or other then), with spans lost in between."""
-    final = draw(final_windows())
+    final = draw(final_windows() if of is None else of)
     streams: dict[str, list[Delivery]] = {}
     for which, windows in final.items():
         looks: list[Delivery] = []

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.rules.series import values
 from watcher.model import Floats
 from watcher.rules.aggregates import rolling, rolling_count
 from watcher.rules.rule import Aggregate, Kind
+from watcher.rules.shorthand import windows as values
 
 NAN = math.nan
 

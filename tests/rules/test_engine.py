@@ -319,6 +319,45 @@ def test_a_memory_that_is_not_ours_is_counted_and_left(body: dict[str, object]) 
     assert engine.stats.unreadable == 1
 
 
+def test_an_unreadable_memory_goes_on_from_the_log() -> None:
+    """What fires is known to fire, ends once, and its entries are numbered on: nothing is said twice."""
+    first = engine_of(rule()).receive(answer(MAIN, "1% 9% 9%"), 0.0)
+    (fired,) = first.transitions
+    damaged = [replace(s, body={"v": 0}) for s in first.alerts]
+    known = points(MAIN, "1% 9% 9%")
+    for rules, states in (([rule()], []), ([], [State.RESOLVED])):
+        engine = engine_of(*rules)
+        verdicts = engine.restore(
+            damaged,
+            queries=[query(MAIN, settle=0)],
+            covered={query(MAIN).id: START + 3 * W},
+            points=lambda of, since: known if of == MAIN else None,
+            now=0.0,
+            log_of=lambda alert: [fired] if alert == fired.alert_id else [],
+        )
+        assert engine.stats.unreadable == 1
+        assert [t.state for t in verdicts.transitions] == states
+        assert [t.seq for t in verdicts.transitions] == [2] * len(states)
+        later = engine.receive(answer(MAIN, "9% 1%", start=START + 3 * W), 1.0).transitions
+        assert [(t.state, t.seq, t.starts_at) for t in later] == [(State.RESOLVED, 2, event(1))] * len(rules)
+
+
+def test_an_unreadable_memory_of_another_account_is_left_alone() -> None:
+    """Whose it is stands in the log alone: an engine ends only what its own account said."""
+    first = engine_of(rule()).receive(answer(MAIN, "9%"), 0.0)
+    other = replace(query(MAIN), account="elsewhere")
+    verdicts = engine_of().restore(
+        [replace(s, body={}) for s in first.alerts],
+        queries=[other],
+        covered={},
+        points=nothing,
+        now=0.0,
+        log_of=lambda alert: first.transitions,
+    )
+    assert verdicts.transitions == ()
+    assert verdicts.forgotten == ()
+
+
 def test_memories_are_written_when_there_is_news_only() -> None:
     """At birth, with each entry, and twice an hour: not at every look."""
     engine = engine_of(rule(), rule("Quiet", above=0.5))
@@ -453,6 +492,7 @@ def test_what_stands_is_counted_by_severity_without_reading_windows() -> None:
     views = [(view.state, view.severity) for view in engine.alerts()]
     assert engine.standing() == Counter(views)
     assert {state for state, _ in views} == {State.PENDING, State.FIRING}
+    assert engine.firing() == Counter(view.rule for view in engine.alerts() if view.state is State.FIRING)
 
 
 # ── a clock that was ahead ───────────────────────────────────────────────────────────────────────────────────────────

@@ -96,10 +96,11 @@ def test_everything_said_of_an_entry_is_what_the_oracle_says(
         final.take(delivery)
     if final.first is None:
         return
-    whole = tuple(final.values["main"].get(i) for i in range(final.first, final.last))
+    last = final.lasts["main"]
+    whole = tuple(final.values["main"].get(i) for i in range(final.first, last))
     users = [d for d in order if d.which == "users"]
     once = [*users, Delivery("main", final.first, whole, len(whole))]
-    final.answered = set(range(final.first, final.last))
+    final.answered["main"] = set(range(final.first, last))
     engine = Engine(rules=[rule], settings=SHORT)
     own, _ = logs(settle(engine, once, run(engine, once)), rule)
     told = oracle.settled(final.world(), rule, forget_after=SHORT.forget_after)

@@ -10,7 +10,7 @@ from tests.rules.series import series
 from watcher.errors import ConfigError
 from watcher.model import Series
 from watcher.rules.pack import load_packs
-from watcher.rules.rule import Aggregate, Kind, Level, Requirement, Rule, feeds, needed_signals, unfed
+from watcher.rules.rule import Aggregate, Kind, Level, Place, Requirement, Rule, feeds, needed_signals, unfed
 
 BAD = sorted((Path(__file__).parent / "bad").glob("*.yaml"))
 
@@ -44,7 +44,10 @@ def write(folder: Path, name: str, text: str) -> Path:
 
 def minimal(name: str, when: str = "{last: 1, above: 5%}") -> str:
     """The shortest pack there is."""
-    return f"rules:\n  - alert: {name}\n    signal: video_freeze_ratio\n    when: {when}\n"
+    return (
+        f"rules:\n  - alert: {name}\n    signal: video_freeze_ratio\n    when: {when}\n"
+        "    require: {users: {above: 20}}\n"
+    )
 
 
 def test_every_key_arrives_where_it_belongs(tmp_path: Path) -> None:
@@ -78,7 +81,7 @@ def test_every_key_arrives_where_it_belongs(tmp_path: Path) -> None:
             "dashboard": "https://example.com/{{ project }}",
         },
         detect_within=600,
-        place=f"{path}:2",
+        place=Place(str(path), 2, 5),
     )
 
 
@@ -107,7 +110,7 @@ def test_defaults(tmp_path: Path) -> None:
     """What is left out: no timers, clear is the negation of when, silence is kept, a warning."""
     (rule,) = load_packs([write(tmp_path, "a.yaml", minimal("A"))])
     assert (rule.hold, rule.keep_firing_for, rule.clear, rule.clear_for) == (0, 0, None, 0)
-    assert (rule.require, rule.no_data_after, rule.severity, rule.where) == ((), None, "warning", {})
+    assert (rule.no_data_after, rule.severity, rule.where) == (None, "warning", {})
 
 
 def test_clear_may_be_a_time_alone_and_silence_may_be_kept(tmp_path: Path) -> None:
@@ -144,7 +147,7 @@ def test_every_problem_of_every_file_comes_at_once(tmp_path: Path) -> None:
         load_packs(paths)
     files = sorted(Path(p.file).name for p in caught.value.problems)
     assert files == ["four.yaml", "none.yaml", "one.yaml", "two.yaml"]
-    assert f"alert Same is already at {tmp_path}/three.yaml:2" in str(caught.value)
+    assert f"alert Same is already at {tmp_path}/three.yaml:2:5" in str(caught.value)
 
 
 def test_a_folder_is_its_packs_without_tests_and_hidden_versions(tmp_path: Path) -> None:

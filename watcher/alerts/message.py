@@ -212,6 +212,7 @@ def _all_lines(item: Item, known: Known) -> Iterator[Line]:
     yield Line("data", _age(last))
     yield Line("note", _marks(item, known))
     if item.kind in _FIRES:
+        yield Line("worst", item.first.annotations.get("worst", "") or notes.get("worst", ""))
         yield Line("alert", last.alert_id)
         yield Line("description", notes.get("description", ""))
     if href := neutral.link(notes.get("runbook", "")):

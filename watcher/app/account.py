@@ -12,27 +12,31 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import anyio
 
 from watcher import log
 from watcher.app.recorder import Recorder
 from watcher.app.sight import Sight
+from watcher.app.worst import named
 from watcher.budget.ledger import Ledger
 from watcher.budget.purse import LookPurse
 from watcher.budget.quota import Refusal
 from watcher.clock import MINUTE, Clock, real_deadline, real_monotonic
 from watcher.errors import ProviderError, Reason, StoreError
-from watcher.model import Answer, Commit, Gap, Query, Source
+from watcher.model import Answer, Commit, Gap, LedgerStore, Query, Source
 from watcher.rules.engine import Engine, Verdicts
 from watcher.schedule.state import Policy, QueryState, Slot, extra_requests, failed, looked, rewound, wanted
+from watcher.workers import Workers
 
 LONGEST_LOOK = 30.0  # real seconds, pages and second domains included
 STORE_RETRY = 10.0  # run seconds until a ledger that could not write is asked again
 LONGEST_NAP = float(MINUTE)  # run seconds between two looks at the schedule, whatever it said
 
 OK = "ok"
+LEARNED = "learned"  # the note that a source gets back at the next start
 
 
 @dataclass(slots=True)
@@ -43,6 +47,7 @@ class LookStats:
     reasons: Counter[str] = field(default_factory=Counter)  # why the schedule asked
     oddities: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+    covered_windows: int = 0
     lost_windows: int = 0
     budget_refusals: int = 0
 
@@ -62,6 +67,8 @@ class AccountLoop:
         clock: Clock,
         sight: Sight,
         covered: Mapping[str, int],
+        notes: LedgerStore,
+        workers: Workers,
     ) -> None:
         self.engine = engine
         self.ledger = ledger
@@ -70,11 +77,14 @@ class AccountLoop:
         self.covered = dict(covered)
         self.states: tuple[QueryState, ...] = ()
         self.slot: Slot | None = None
-        self._source = source
+        self.source = source
         self.queries = {query.id: query for query in source.queries}
         self._policy = policy
         self._recorder = recorder
         self._clock = clock
+        self._account = account
+        self._notes = notes
+        self._workers = workers
         self._log = log.get("account").bind(account=account)
         self._stopping = False
         self._bell = anyio.Event()
@@ -90,7 +100,7 @@ class AccountLoop:
         """Once, before the first `step`: learn what was spent, and where each query stands."""
         await self._open_ledger()
         self.states = tuple(
-            QueryState(query=q, covered_until=self._on_run_clock(self.covered.get(q.id))) for q in self._source.queries
+            QueryState(query=q, covered_until=self._on_run_clock(self.covered.get(q.id))) for q in self.source.queries
         )
 
     def stop(self) -> None:
@@ -143,17 +153,20 @@ class AccountLoop:
 
     async def _ask(self, query: Query, covered: int | None, purse: LookPurse) -> Answer:
         with real_deadline(LONGEST_LOOK):
-            return await self._source.look(query, covered, purse)
+            return await self.source.look(query, covered, purse)
         raise ProviderError(Reason.TIMEOUT, f"no answer within {LONGEST_LOOK:.0f} s")
 
     async def _received(self, query: Query, answer: Answer) -> None:
         now = self._clock.now()
         self._note_outcome(query, OK)
         self.stats.oddities.update(answer.oddities)
-        covered = self.covered[query.id] = max(answer.asked.end, await self._believed(query) or 0)
+        before = await self._believed(query)
+        covered = self.covered[query.id] = max(answer.asked.end, before or 0)
+        self.stats.covered_windows += (covered - max(answer.asked.start, before or 0)) // query.width
         self.states = looked(self.states, query.id, at=now, covered_until=covered - self.ledger.offset)
         gaps = self._gaps(query, answer, now)
         verdicts = self.engine.receive(answer, now)
+        verdicts = replace(verdicts, transitions=named(verdicts.transitions, answer))
         await self._recorder.record(
             Commit(
                 points=answer.points,
@@ -165,6 +178,15 @@ class AccountLoop:
             )
         )
         self.sight.answered(query.id, now)
+        if answer.learned is not None:
+            await self._keep(answer.learned)
+
+    async def _keep(self, learned: str) -> None:
+        """What the source learned about its vendor; where the store fails, it is learned again after a restart."""
+        try:
+            await self._workers.run(partial(self._notes.put_note, self._account, LEARNED, learned))
+        except StoreError as error:
+            self._recorder.fails(error)
 
     def _gaps(self, query: Query, answer: Answer, now: float) -> Sequence[Gap]:
         if answer.lost is None or answer.lost.end <= answer.lost.start:

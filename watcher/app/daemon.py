@@ -8,6 +8,7 @@ in place was considered and would be one. What it costs is memory that is not re
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -24,7 +25,7 @@ from watcher.alerts.outbox import Outbox
 from watcher.alerts.reasons import Dropped
 from watcher.alerts.route import NEVER_TOLD, Routing, Told
 from watcher.alerts.targets import AlertmanagerSettings, HeartbeatSettings, HttpTarget
-from watcher.app.account import AccountLoop, overdue
+from watcher.app.account import LEARNED, AccountLoop, overdue
 from watcher.app.desk import Live
 from watcher.app.recorder import Recorder
 from watcher.app.report import Report, report
@@ -39,6 +40,7 @@ from watcher.config import AccountConfig, Config
 from watcher.errors import Refused, StoreError, clip
 from watcher.metrics import Snapshot
 from watcher.model import Commit, Delivery, SavedAlert, Sender, State, Transition
+from watcher.providers.provider import Heard, Hearing
 from watcher.rules.engine import Engine, Verdicts
 from watcher.schedule.even import EvenPolicy
 from watcher.secret import Secret
@@ -92,6 +94,8 @@ class Daemon:
         self.started_at = clock.now()
         self.reloads: dict[bool, int] = {True: 0, False: 0}
         self.restarts: dict[str, int] = {}
+        self._tasks: set[str] = set()
+        self.posts: Counter[tuple[str, str]] = Counter()  # (provider, what became of it)
         self._clock = clock
         self._transports = transports or {}
         self._senders = senders or self._sender
@@ -156,7 +160,7 @@ class Daemon:
             recorder=parts.recorder if parts else None,
             reloads=self.reloads,
             reloaded_at=self._reloaded_at,
-            restarts=self.restarts,
+            restarts={**dict.fromkeys(self._tasks, 0), **self.restarts},
         )
 
     # ── for people (`web.Actions`): between two configurations there is nobody to ask ─────────────────────────────────
@@ -186,6 +190,16 @@ class Daemon:
             raise Refused(503, "the daemon is starting: try again")
         return Live(desk=self._parts.desk, recorder=self._parts.recorder, clock=self._clock)
 
+    def heard(self, provider: str, token: str, authorization: str | None, body: bytes) -> Heard | None:
+        """A vendor's post to its hook: what became of it; None where the token is nobody's."""
+        outcome = None
+        for account in self.config.accounts:
+            loop = self._parts.loops.get(account.name) if self._parts else None
+            if account.settings.provider == provider and loop is not None and isinstance(loop.source, Hearing):
+                outcome = outcome or loop.source.hear(token, authorization, body)
+        self.posts[provider, str(outcome or "unknown")] += 1
+        return outcome
+
     async def report(self) -> Report:
         """What happened since the state began (design, section 8)."""
         parts = self._parts
@@ -195,6 +209,7 @@ class Daemon:
     # ── one configuration's life ─────────────────────────────────────────────────────────────────────────────────────
 
     async def _generation(self) -> None:
+        self._tasks.clear()
         parts = self._parts = await self._built(self.config)
         async with anyio.create_task_group() as tasks:
             for target, outbox in parts.outboxes.items():
@@ -344,7 +359,14 @@ class Daemon:
         covered = {k: v for k, v in (await self._stored(store.covered)).items() if k in ids}
         saved = [s for s in await self._stored(store.alerts) if _account_of(s) in ("", account.name)]
         verdicts = await self._stored(
-            lambda: engine.restore(saved, queries=account.queries, covered=covered, points=store.points, now=now)
+            lambda: engine.restore(
+                saved,
+                queries=account.queries,
+                covered=covered,
+                points=store.points,
+                now=now,
+                log_of=lambda alert: store.transitions(alert=alert),
+            )
         )
         ledger = Ledger(
             account=account.name,
@@ -354,8 +376,13 @@ class Daemon:
             workers=self._store_workers,
             boot=boot_id(self._clock),
         )
+        learned = await self._stored(partial(store.note, account.name, LEARNED))
         source = account.provider.open(
-            account.settings, account.needed, clock=self._clock, transport=self._transports.get(account.name)
+            account.settings,
+            account.needed,
+            clock=self._clock,
+            learned=learned,
+            transport=self._transports.get(account.name),
         )
         try:
             loop = parts.loops[account.name] = AccountLoop(
@@ -368,6 +395,8 @@ class Daemon:
                 clock=self._clock,
                 sight=parts.sights[account.name],
                 covered=covered,
+                notes=store,
+                workers=self._store_workers,
             )
             await parts.recorder.record(_commit(verdicts))
             await loop.run()
@@ -419,6 +448,8 @@ class Daemon:
             await sleep(self._clock, UPKEEP_EVERY)
 
     async def _supervised(self, name: str, work: Callable[[], Awaitable[None]], sight: Sight | None = None) -> None:
+        self._tasks.add(name)
+
         def crashed() -> None:
             self.restarts[name] = self.restarts.get(name, 0) + 1
             if sight is not None:

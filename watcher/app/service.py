@@ -54,6 +54,7 @@ async def serve(path: Path, *, clock: Clock) -> None:
             ready=partial(_ready, daemon, listening),
             actions=daemon,
             token=lambda: daemon.config.http.token,
+            vonage=partial(daemon.heard, "vonage"),
         )
         bound = await tasks.start(lambda task_status: serve_http(web, host=host, port=port, task_status=task_status))
         listening.set()

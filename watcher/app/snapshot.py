@@ -15,7 +15,8 @@ from watcher.alerts.outbox import Outbox
 from watcher.app.account import AccountLoop
 from watcher.app.recorder import Recorder
 from watcher.config import AccountConfig, Config
-from watcher.metrics import AccountHealth, PoolHealth, QuotaHealth, SeriesValue, Snapshot, TargetHealth
+from watcher.metrics import AccountHealth, PoolHealth, QuotaHealth, RuleHealth, SeriesValue, Snapshot, TargetHealth
+from watcher.rules.rule import Rule
 from watcher.schedule import promised_gap
 
 
@@ -35,6 +36,7 @@ def take(
     errors = Counter({rule.name: 0 for rule in config.rules})
     for loop in loops.values():
         errors.update(loop.engine.stats.crashes)
+    firing = sum((loop.engine.firing() for loop in loops.values()), Counter())
     return Snapshot(
         now=now,
         version=__version__,
@@ -45,6 +47,7 @@ def take(
         severities=sorted({rule.severity for rule in config.rules}),
         alerts=sum((loop.engine.standing() for loop in loops.values()), Counter()),
         transitions=recorder.entered if recorder else {},
+        rules=[_rule(rule, firing[rule.name]) for rule in config.rules],
         rule_errors=errors,
         unrouted=recorder.unrouted if recorder else 0,
         store_errors=recorder.failures if recorder else 0,
@@ -80,10 +83,12 @@ def _account(account: AccountConfig, loop: AccountLoop, now: float) -> AccountHe
         look_seconds=stats.seconds,
         scheduled=stats.reasons,
         budget_refusals=stats.budget_refusals,
+        windows_covered=stats.covered_windows,
         windows_lost=stats.lost_windows,
         oddities=stats.oddities,
         limits=asdict(losses),
         covered_at={state.query.id: state.covered_until for state in loop.states},
+        age_limits={q.id: 2 * account.gaps.get(q.id, q.reach) + q.delay for q in account.queries},
         quotas=[
             QuotaHealth(
                 pool=u.pool,
@@ -105,6 +110,17 @@ def _account(account: AccountConfig, loop: AccountLoop, now: float) -> AccountHe
     )
 
 
+def _rule(rule: Rule, firing: int) -> RuleHealth:
+    return RuleHealth(
+        rule=rule.name,
+        signal=rule.signal,
+        severity=rule.severity,
+        threshold=rule.level.value,
+        clear=(rule.clear or rule.level).value,
+        firing=firing,
+    )
+
+
 def _target(outbox: Outbox) -> TargetHealth:
     stats = outbox.stats()
     return TargetHealth(
@@ -119,5 +135,6 @@ def _target(outbox: Outbox) -> TargetHealth:
         open=stats.open,
         oldest_age=stats.oldest_age,
         in_flight=stats.in_flight,
+        hung=stats.hung,
         failing=stats.failing_since is not None,
     )

@@ -1,12 +1,15 @@
-"""The faults that no vendor's words matter to: an answer that does not come, or comes spoilt."""
+"""The faults that no vendor's words matter to: an answer that does not come, comes spoilt, or in no order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from watcher.emulator.faults import Fault
 from watcher.emulator.replies import HTML, Manner, Reply
+
+T = TypeVar("T")
 
 PAGE = b"<!DOCTYPE html><html><head><title>Service</title></head><body><h1>Temporarily unavailable</h1></body></html>"
 
@@ -39,3 +42,13 @@ def deform(reply: Reply, faults: Mapping[str, Fault]) -> tuple[Reply, bool]:
     if "huge" in faults:
         return replace(reply, manner=Manner.HUGE, size=faults["huge"].size), False
     return reply, True
+
+
+def mix(things: Sequence[T], faults: Mapping[str, Fault]) -> list[T]:
+    """A page in an order that means nothing, and with its first thing twice, where the faults say so."""
+    mixed = list(things)
+    if "shuffled" in faults:
+        mixed = mixed[1::2][::-1] + mixed[::2]
+    if "duplicates" in faults:
+        mixed += mixed[:1]
+    return mixed

@@ -19,7 +19,10 @@ _MOST_TURNS = 2**40
 
 
 class Grid:
-    """`rooms` places at the day's peak; a turn is `length` seconds of use and `gap` of silence. `key`: of all draws."""
+    """`rooms` places at the day's peak; a turn is `length` seconds of use and `gap` of silence. `key`: of all draws.
+
+    `keys`: what is drawn for each room is drawn from its own.
+    """
 
     def __init__(self, *, key: int, rooms: int, length: float, gap: float, day: Day) -> None:
         self.rooms = rooms
@@ -27,12 +30,12 @@ class Grid:
         self._period = length + gap
         self._day = day
         keys = [bits(key, room) for room in range(rooms)]
-        self._keys = np.array(keys, dtype=np.uint64)
+        self.keys = np.array(keys, dtype=np.uint64)
         self._phases = np.array([unit(bits(key ^ 0x0F_F5E7, room)) * self._period for room in range(rooms)])
 
     def key(self, room: int) -> int:
-        """What is drawn for a room is drawn from this."""
-        return int(self._keys[room])
+        """One of `keys`."""
+        return int(self.keys[room])
 
     def start(self, room: int, turn: int) -> float:
         """When that turn begins, whether it takes place or not."""
@@ -53,7 +56,7 @@ class Grid:
         count = math.ceil((end - start + self.length) / self._period) + 2
         turns = first[:, None] + np.arange(count, dtype=np.int64)
         starts = np.floor((self._phases[:, None] + turns * self._period) * 1000 + 0.5) / 1000
-        held = draws(self._keys[:, None], turns) < self._day.levels(starts)
+        held = draws(self.keys[:, None], turns) < self._day.levels(starts)
         chosen = held & (starts < end) & (starts + self.length > start)
         at_room, at_turn = np.nonzero(chosen)
         return at_room.astype(np.int64), turns[at_room, at_turn], starts[at_room, at_turn]

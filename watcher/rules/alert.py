@@ -9,7 +9,8 @@ own proof for each way in which history can change under it.
 
 While a `require` is unknown the verdict is undecided (design, section 5): what would begin there is held back until
 the companion is known or has been waited for long enough. The settled timeline itself takes unknown as met, so a
-companion that comes later and says no is a revision like any other.
+companion that comes later and says no is a revision like any other. In the same way what hangs on a side of a joined
+rule that was not asked yet is held back, but only where something would be said because of it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from watcher.model import Cause, Labels, Series, Span, State, alert_id
-from watcher.rules.frame import Condition, Frame
+from watcher.rules.frame import Frame
+from watcher.rules.ground import Await, Condition, Ground
 from watcher.rules.rule import NO_DATA_REASON, Rule
 from watcher.rules.settings import Judging
 from watcher.rules.timeline import Entry, Mark, Timers, Track, advance
@@ -39,8 +41,8 @@ class Alert:
     base: Entry | None = None  # the entry in force at the mark, as emitted
     tail: tuple[Entry, ...] = ()  # emitted after the mark
     waived: int = 0  # event time up to which an unknown `require` counts as met
-    undecided_since: float | None = None  # run clock from which the verdict has been waiting for a `require`
-    awaits: tuple[str, ...] = ()  # the signals it waits for
+    undecided_since: float | None = None  # run clock from which the verdict has been waiting for something unknown
+    awaits: tuple[Await, ...] = ()  # what it waits for
     holes: tuple[Span, ...] = ()  # windows after the mark that nobody answered for
     saved: bool = False  # its memory was handed out at least once
 
@@ -111,21 +113,22 @@ class Change:
     retracts: int | None = None
 
 
-def judge(alert: Alert, frame: Frame, *, decided: int, now: float, settings: Judging) -> list[Change]:
-    """Judge from the alert's mark to the frame's end, move the mark up to `decided`, and say what is to be emitted."""
-    if frame.until <= alert.mark.at:
+def judge(alert: Alert, ground: Ground, *, decided: int, now: float, settings: Judging) -> list[Change]:
+    """Judge from the alert's mark to the ground's end, move the mark up to `decided`, and say what is to be emitted."""
+    if ground.until <= alert.mark.at:
         return []
     timers = alert.timers(settings.forget_after)
     if alert.silence:
-        track = frame.silence_track(alert.mark.at)
-        settled, _ = advance(timers, track, alert.mark, frame.until)
-        upto = frame.until
+        assert isinstance(ground, Frame)  # only a rule of one series has such an alert
+        track = ground.silence_track(alert.rule, alert.mark.at)
+        settled, _ = advance(timers, track, alert.mark, ground.until)
+        upto = ground.until
     else:
-        first = frame.position(alert.mark.at)
-        condition = frame.condition(alert.rule, first)
-        track = frame.threshold_track(alert.rule, condition, first)
-        settled, _ = advance(timers, track, alert.mark, frame.until)
-        upto = _decided_until(alert, frame, condition, settled, now, settings.undecided_for)
+        first = ground.position(alert.mark.at)
+        condition = ground.condition(alert.rule, first)
+        track = ground.threshold_track(alert.rule, condition, first)
+        settled, _ = advance(timers, track, alert.mark, ground.until)
+        upto = _decided_until(alert, ground, condition, settled, now, settings.undecided_for)
     said = [entry for entry in spoken(settled, silence=alert.silence) if entry.at <= upto]
     changes = _compare(alert, said, upto)
     if changes is not None:
@@ -146,37 +149,46 @@ def spoken(entries: Sequence[Entry], *, silence: bool) -> list[Entry]:
 
 
 def _decided_until(
-    alert: Alert, frame: Frame, condition: Condition, settled: Sequence[Entry], now: float, patience: float
+    alert: Alert, ground: Ground, condition: Condition, settled: Sequence[Entry], now: float, patience: float
 ) -> int:
-    """The event time up to which the verdict is decided: before the first window that could begin something only
-    because a `require` is unknown, unless that has been waited for."""
-    waits = _first_undecided(alert, frame, condition, settled)
+    """The event time up to which the verdict is decided: before the first window that could begin something, or makes
+    something be said, only because of what is unknown, unless that has been waited for."""
+    found = (_first_beginning(alert, condition, settled), _first_doubt(alert, ground, condition, settled))
+    waits = min((at for at in found if at is not None), default=None)
     if waits is None:
         alert.undecided_since, alert.awaits = None, ()
-        return frame.until
+        return ground.until
     if alert.undecided_since is None or now < alert.undecided_since:  # a clock may step back: never wait for longer
         alert.undecided_since = now
     if now - alert.undecided_since >= patience:
-        alert.waived, alert.undecided_since, alert.awaits = frame.until, None, ()
-        return frame.until
-    alert.awaits = frame.unknown_at(alert.rule, waits)
-    return waits - frame.width
+        alert.waived, alert.undecided_since, alert.awaits = ground.until, None, ()
+        return ground.until
+    alert.awaits = ground.awaited(alert.rule, waits)
+    return waits - ground.width
 
 
-def _first_undecided(alert: Alert, frame: Frame, condition: Condition, settled: Sequence[Entry]) -> int | None:
-    """Event time of the first undecided window. In one that is met while firing nothing begins: it decides nothing."""
-    for position in condition.met[condition.unknown].tolist():
-        at = int(frame.times[position])
-        if at <= alert.waived:
-            continue
+def _first_beginning(alert: Alert, condition: Condition, settled: Sequence[Entry]) -> int | None:
+    """Event time of the first undecided window in which something could begin. While firing nothing does."""
+    for at in condition.begins[condition.begins > alert.waived].tolist():
         state = alert.mark.state
         for entry in settled:
             if entry.at >= at:
                 break
             state = entry.state
         if state is not State.FIRING:
-            return at
+            return int(at)
     return None
+
+
+def _first_doubt(alert: Alert, ground: Ground, condition: Condition, settled: Sequence[Entry]) -> int | None:
+    """Event time of the first window in doubt, if anything would be said of it or of what follows."""
+    doubts = condition.doubts[condition.doubts > alert.waived]
+    if not len(doubts):
+        return None
+    first = int(doubts[0])
+    changes = _compare(alert, settled, ground.until) or ()
+    hang = any(c.entry.at >= first or (c.retracts is not None and c.retracts >= first) for c in changes)
+    return first if hang else None
 
 
 def _compare(alert: Alert, settled: Sequence[Entry], upto: int) -> list[Change] | None:

@@ -67,6 +67,28 @@ class Column:
         """Start of the first window kept; before it nobody answered for anything."""
         return self.begins if len(self) else self.asked_until
 
+    @classmethod
+    def pair(cls, top: Column, bottom: Column) -> Column | None:
+        """`top` divided by `bottom`, window by window, weighted by `bottom`; known as far as both are.
+
+        None where their windows have not the same length. A window in which `bottom` is 0 weighs nothing: idle.
+        """
+        if top.width != bottom.width or not len(top) or not len(bottom):
+            return None
+        column = cls(width=top.width)
+        column.frontier = min(top.frontier, bottom.frontier)
+        column.asked_until = min(top.asked_until, bottom.asked_until)
+        low, high = max(top._base, bottom._base), column.frontier // column.width
+        over, _, answered = top.window(low, max(high, low))
+        under, _, both = bottom.window(low, max(high, low))
+        column._base = low
+        column._values = np.full(len(over), np.nan)
+        np.divide(over, under, out=column._values, where=under > 0)
+        column._values[(under == 0) & ~np.isnan(over)] = 0.0
+        column._weights = np.where(np.isnan(column._values), np.nan, under)
+        column._answered = answered & both
+        return column
+
     # ── what comes in ──
 
     def merge(self, points: Points, *, after: int, losses: Losses) -> bool:
@@ -202,10 +224,17 @@ class Column:
 
     def at(self, starts: Ints) -> Floats:
         """The value of the window that holds each of `starts`; NaN where there is none."""
+        return self._picked(self._values, starts)
+
+    def weights_at(self, starts: Ints) -> Floats:
+        """The weight of the window that holds each of `starts`; NaN where it is unknown."""
+        return np.full(len(starts), np.nan) if self._weights is None else self._picked(self._weights, starts)
+
+    def _picked(self, row: Floats, starts: Ints) -> Floats:
         index = starts // self.width - self._base
         result = np.full(len(starts), np.nan)
-        known = (index >= 0) & (index < len(self._values))
-        result[known] = self._values[index[known]]
+        known = (index >= 0) & (index < len(row))
+        result[known] = row[index[known]]
         return result
 
     def value_at(self, start: int) -> float | None:

@@ -14,7 +14,6 @@ idle is *no data*; what is absent and not answered is late or was lost. Only jud
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -22,17 +21,9 @@ import numpy as np
 from watcher.model import SIGNALS, USERS, Floats, Ints, Series, Worse
 from watcher.rules.aggregates import rolling, rolling_count
 from watcher.rules.columns import Column
-from watcher.rules.rule import Aggregate, Bools, Kind, Rule
+from watcher.rules.ground import Await, Condition, Shown, Tally
+from watcher.rules.rule import WEIGHT, Aggregate, Bools, Kind, Part, Requirement, Rule
 from watcher.rules.timeline import Track
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """Where a rule's condition is met among the judged windows: ascending positions, and which of them only since a
-    `require` is unknown and counts as met."""
-
-    met: Ints
-    unknown: Bools
 
 
 class Frame:
@@ -43,7 +34,7 @@ class Frame:
     ) -> None:
         self.series = series
         self.width = column.width
-        self.until = column.frontier
+        self.until = self.firm = column.frontier
         self.companions = companions
         self._column = column
         self._low = max(after // self.width - look_back, column.begins // self.width)
@@ -55,7 +46,7 @@ class Frame:
             present &= ~self.idle
             self.values = np.where(present, self.values, np.nan)
         self._all_judged = bool(present.all())
-        self._judged = np.flatnonzero(present)
+        self._judged = np.flatnonzero(present)  # grid positions
         self.times: Ints = (self._judged + (self._low + 1)) * self.width
         self.first = int(np.searchsorted(self.times, after, side="right"))  # the first judged window to be decided
         self._aggregates: dict[Aggregate, Floats] = {}
@@ -84,7 +75,7 @@ class Frame:
             found = self._aggregates[aggregate] = dense if self._all_judged else dense[self._judged]
         return found
 
-    def may_hold(self, rule: Rule) -> bool:
+    def may_hold(self, rule: Part | Rule) -> bool:
         """False where the rule's `when` holds at none of the windows to be decided: nothing can begin in here."""
         aggregate = _extreme_of(rule.aggregate)
         extremes = self._extremes.get(aggregate)
@@ -97,42 +88,52 @@ class Frame:
         return extremes[0] > rule.level.value if rule.level.above else extremes[1] < rule.level.value
 
     def condition(self, rule: Rule, first: int) -> Condition:
-        """Where `when` and `require` are met, from position `first` on."""
-        met = np.flatnonzero(self._when(rule)[first:]) + first
+        """Where `when` and `require` are met, from position `first` on, in the rule's hours."""
+        met = np.flatnonzero(self.when(rule)[first:]) + first
+        if rule.hours is not None:
+            met = met[rule.hours.hold(self.times[met] - self.width)]
         unknown: Bools = np.zeros(len(met), dtype=np.bool_)
         for requirement in rule.require:
-            column = self.companions.get(requirement.signal)
-            if column is None:
-                unknown[:] = True
-                continue
-            values = column.at(self.times[met] - self.width)
+            values = self._required(requirement, met)
             absent = np.isnan(values)
             stays = absent | requirement.level.holds(values)
             met, unknown = met[stays], (unknown | absent)[stays]
-        return Condition(met, unknown)
+        return Condition(met, unknown, begins=self.times[met[unknown]])
 
-    def unknown_at(self, rule: Rule, at: int) -> tuple[str, ...]:
-        """The signals of `require` that are unknown in the window with event time `at`."""
-        found = ((r.signal, self.companions.get(r.signal)) for r in rule.require)
-        return tuple(name for name, c in found if c is None or c.value_at(at - self.width) is None)
+    def _required(self, requirement: Requirement, positions: Ints) -> Floats:
+        """The companion's values beside some judged windows, NaN where unknown."""
+        if requirement.signal == WEIGHT:
+            if self.weights is None:
+                return np.full(len(positions), np.nan)
+            return self.weights[self._judged[positions]]
+        column = self.companions.get(requirement.signal)
+        if column is None:
+            return np.full(len(positions), np.nan)
+        return column.at(self.times[positions] - self.width)
 
-    def _when(self, rule: Rule) -> Bools:
+    def awaited(self, rule: Rule, at: int) -> tuple[Await, ...]:
+        """The companions of `require` that are unknown in the window with event time `at`."""
+        found = ((name, self.companions.get(name)) for name in sorted(rule.joins))
+        return tuple((self.series, name) for name, c in found if c is None or c.value_at(at - self.width) is None)
+
+    def when(self, rule: Part | Rule) -> Bools:
+        """Where the condition itself holds, for every judged window."""
         if rule.aggregate.kind is not Kind.OF:
             return rule.level.holds(self.measure(rule.aggregate))
         return self._at_least_k(rule, rule.level.holds(self.values))
 
-    def clear(self, rule: Rule) -> Bools:
+    def clear(self, rule: Part | Rule) -> Bools:
         """Where the rule's `clear` holds, for every judged window: its own level, or the negation of `when`.
 
         For `of`, the same count at the level of `clear`: clear is where fewer than k of the n are not past it.
         """
         if rule.clear is None:
-            return ~self._when(rule)
+            return ~self.when(rule)
         if rule.aggregate.kind is not Kind.OF:
             return rule.clear.holds(self.measure(rule.aggregate))
         return ~self._at_least_k(rule, ~np.isnan(self.values) & ~rule.clear.holds(self.values))
 
-    def _at_least_k(self, rule: Rule, holds: Bools) -> Bools:
+    def _at_least_k(self, rule: Part | Rule, holds: Bools) -> Bools:
         dense = rolling_count(holds, rule.aggregate.n) >= rule.aggregate.k
         result: Bools = dense if self._all_judged else dense[self._judged]
         return result
@@ -146,7 +147,7 @@ class Frame:
             times=self.times[first:],
             met=condition.met - first,
             unknown=condition.unknown,
-            clear=lambda: self.clear(rule)[first:],
+            clear=lambda: released(rule, self.clear(rule)[first:], self.times[first:] - self.width),
             values=self.measure(rule.aggregate)[first:],
             worse_above=rule.level.above,
         )
@@ -164,11 +165,13 @@ class Frame:
         """False where no window of the frame is *no data*."""
         return not self._all_judged and bool(self._silent[1].any())
 
-    def silence_track(self, after: int) -> Track:
-        """The windows after event time `after` whose condition is "no data"."""
+    def silence_track(self, rule: Rule, after: int) -> Track:
+        """The windows after event time `after` whose condition is "no data", in the rule's hours."""
         times, nothing = self._silent
         first = int(np.searchsorted(times, after, side="right"))
         nothing = nothing[first:]
+        if rule.hours is not None:
+            nothing = nothing & rule.hours.hold(times[first:] - self.width)
         met = np.flatnonzero(nothing)
         return Track(
             width=self.width,
@@ -186,16 +189,23 @@ class Frame:
 
     # ── details of one window, for messages ──
 
-    def value(self, rule: Rule, at: int) -> float | None:
+    def value(self, rule: Part | Rule, at: int | None) -> float | None:
         """The aggregate at event time `at`; None where that window was not judged."""
+        if at is None:
+            return None
         position = int(np.searchsorted(self.times, at))
         if position >= len(self.times) or self.times[position] != at:
             return None
         return float(self.measure(rule.aggregate)[position])
 
-    def latest(self, rule: Rule) -> float | None:
-        """The aggregate at the newest judged window."""
-        return float(self.measure(rule.aggregate)[-1]) if len(self.times) else None
+    def shown(self, rule: Rule, at: int | None) -> tuple[Shown, ...]:
+        """The aggregate at event time `at`, or at the newest judged window."""
+        value = self.value(rule, int(self.times[-1]) if at is None and len(self.times) else at)
+        return (Shown(rule.signal, value, rule.level.value),)
+
+    def tally(self, at: int) -> Tally | None:
+        """One series has no share."""
+        return None
 
     def newest_marks(self) -> tuple[str, ...]:
         """What the newest window is, where it is not judged."""
@@ -208,7 +218,20 @@ class Frame:
         start = at - self.width
         column = self.companions.get(USERS)
         known = column.value_at(start) if column is not None else None
-        return self._column.weight_at(start) if known is None else known
+        return self.weight(at) if known is None else known
+
+    def weight(self, at: int) -> float | None:
+        """The users or streams behind the window with event time `at`, where the vendor says."""
+        return self._column.weight_at(at - self.width)
+
+    def weights_at(self, starts: Ints) -> Floats:
+        """The weights of the windows that hold each of `starts`, NaN where unknown."""
+        return self._column.weights_at(starts)
+
+
+def released(rule: Rule, clear: Bools, starts: Ints) -> Bools:
+    """`clear`, which holds outside the rule's hours as well: what fires then ends."""
+    return clear if rule.hours is None else clear | ~rule.hours.hold(starts)
 
 
 def _extreme_of(aggregate: Aggregate) -> Aggregate:

@@ -35,6 +35,7 @@ class Known:
 
     def __init__(self, *, horizon: int) -> None:
         self.columns: dict[Series, Column] = {}
+        self.expected: frozenset[Series] = frozenset()  # what is going to be asked for, as far as that is known
         self.losses = Losses()
         self._horizon = horizon
         self._step = horizon // 2
@@ -70,6 +71,11 @@ class Known:
         """The columns of the companions that are known."""
         found = {signal: self.columns.get(self.places(series, signal)[0]) for signal in signals}
         return {signal: column for signal, column in found.items() if column is not None}
+
+    def awaits(self, series: Series, signal: str) -> bool:
+        """Whether a companion was never answered for, though it is going to be asked for."""
+        wider = companions(series, signal)
+        return not any(place in self.columns for place in wider) and any(place in self.expected for place in wider)
 
     def trim(self, series: Series, *, before: int, look_back: int) -> None:
         """Forget the windows of a series that nothing with a mark at or after event time `before` looks at."""

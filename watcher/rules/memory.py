@@ -8,13 +8,13 @@ A pydantic shape reads it, as everywhere text enters; `msgspec` would be quicker
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from watcher.model import Cause, SavedAlert, Series, Span, State
+from watcher.model import Cause, Labels, SavedAlert, Series, Span, State, Transition
 from watcher.rules.alert import Alert
 from watcher.rules.timeline import Entry, Mark
 
@@ -154,3 +154,46 @@ def recall(alert: Alert, body: Body) -> None:
 def series_of(body: Body) -> Series:
     """The series that the alert judges."""
     return Series(*body.series)
+
+
+@dataclass(frozen=True, slots=True)
+class Last:
+    """The newest that is known of an alert: from itself, from its memory, or from the log of what was said of it."""
+
+    id: str
+    rule: str
+    series: Series
+    labels: Labels
+    severity: str
+    seq: int
+    head: Entry | None
+
+    @classmethod
+    def of(cls, alert: Alert) -> Last:
+        """One that was there."""
+        rule = alert.rule
+        return cls(alert.id, rule.name, alert.series, alert.labels, rule.severity, alert.seq, alert.head)
+
+    @classmethod
+    def of_body(cls, identity: str, body: Body) -> Last:
+        """One of which there is only the"""
+        head = body.tail[-1] if body.tail else body.base
+        entry = None if head is None else Entry(**head.model_dump())
+        return cls(identity, body.rule, series_of(body), body.labels, body.severity, body.seq, entry)
+
+    @classmethod
+    def of_log(cls, log: Sequence[Transition]) -> Last | None:
+        """One of which there is only what was said; None where nothing was."""
+        standing: list[Transition] = []
+        for entry in log:
+            standing = [e for e in standing if entry.retracts is None or e.at < entry.retracts]
+            standing.append(entry)
+        if not standing:
+            return None
+        last = standing[-1]
+        labels = last.labels
+        account, provider, project, product, channel = (labels.get(name, "") for name in Series._fields[:5])
+        head = Entry(last.at, last.state, last.starts_at, last.cause, last.peak, last.unguarded)
+        series = Series(account, provider, project, product, channel, last.signal)
+        seq = max(entry.seq for entry in log)
+        return cls(last.alert_id, last.rule, series, labels, last.severity, seq, head)

@@ -11,19 +11,37 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from watcher.model import USERS, Floats, Labels, Series
+from watcher.model import SIGNALS, USERS, Floats, Labels, Series, Unit
+from watcher.rules.hours import Hours
 
 Bools = npt.NDArray[np.bool_]
 
 NO_DATA_REASON = "no_data"  # value of the label `reason` of the alert that says that data stopped
+WEIGHT = "weight"  # in `require`: the users or streams behind the value itself, where the vendor says
+SHARE = "series_in_breach_ratio"  # what a share rule's number is called
+
+
+class Place(NamedTuple):
+    """Where a rule stands in a file, for messages about it. Lines and columns count from 1; 0 is unknown."""
+
+    file: str = ""
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+NOWHERE = Place()
 
 
 class Kind(StrEnum):
-    """How a rule makes one number (or one count) of the windows it looks back on."""
+    """How a condition makes one number (or one count) of the windows it looks back on."""
 
     LAST = "last"
     AVG = "avg"
@@ -68,20 +86,89 @@ class Level:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
-    """A companion signal that must be on one side of a level in the same window."""
+    """A companion signal (or `WEIGHT`) that must be on one side of a level in the same window."""
 
     signal: str
     level: Level
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One condition: an aggregate of one signal beyond a level. `clear` None means the negation of that.
+
+    With `per`, each window's number is `signal` divided by `per` (failures by attempts), weighted by `per`, so that an
+    average over several windows is all failures divided by all attempts.
+    """
+
+    signal: str
+    aggregate: Aggregate
+    level: Level
+    clear: Level | None = None
+    per: str = ""
+
+    @property
+    def measures(self) -> str:
+        """What its number is called."""
+        return f"{self.signal}/{self.per}" if self.per else self.signal
+
+    @property
+    def signals(self) -> tuple[str, ...]:
+        """What must be measured for it."""
+        return (self.signal, self.per) if self.per else (self.signal,)
+
+
+class Join(StrEnum):
+    """How several conditions on one label set make one."""
+
+    ALL = "all"
+    ANY = "any"
+
+
+class By(StrEnum):
+    """What series share, of which a share is taken."""
+
+    ACCOUNT = "account"
+    PROJECT = "project"
+    PRODUCT = "product"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """The share of label sets whose condition holds, beyond a level; of fewer than `at_least` it says nothing."""
+
+    level: Level
+    at_least: int
+    by: By = By.PROJECT
+    clear: Level | None = None
+
+    def place(self, series: Series) -> Series:
+        """The label set that `series` counts towards."""
+        return Series(
+            series.account,
+            series.provider,
+            "" if self.by is By.ACCOUNT else series.project,
+            series.product if self.by is By.PRODUCT else "",
+            "",
+            SHARE,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """One rule. `clear` None means the negation of `when`; `no_data_after` None means that silence is kept."""
+    """One rule. `no_data_after` None means that silence is kept.
+
+    `signal`, `per`, `aggregate`, `level` and `clear` are its first condition (`lead`); `others` join it by `join`. With
+    `share`, the conditions are judged per label set and the alert is about how many of them hold.
+    """
 
     name: str
     signal: str
     aggregate: Aggregate
     level: Level
+    per: str = ""
+    join: Join = Join.ALL
+    others: tuple[Part, ...] = ()
+    share: Share | None = None
     where: Mapping[str, frozenset[str]] = field(default_factory=dict)
     hold: int = 0  # `for`, seconds
     keep_firing_for: int = 0
@@ -89,39 +176,74 @@ class Rule:
     clear_for: int = 0
     require: tuple[Requirement, ...] = ()
     no_data_after: int | None = None
+    hours: Hours | None = None  # when it is judged at all
     severity: str = "warning"
     labels: Labels = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)  # annotation name -> template
     detect_within: int | None = None
-    place: str = ""  # file:line of the rule, for messages about it
+    place: Place = NOWHERE
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Every condition, in the order written."""
+        lead = Part(signal=self.signal, aggregate=self.aggregate, level=self.level, clear=self.clear, per=self.per)
+        return (lead, *self.others)
+
+    @property
+    def is_joined(self) -> bool:
+        """True where more than one series makes the verdict."""
+        return bool(self.others or self.per or self.share)
+
+    @property
+    def judges(self) -> frozenset[str]:
+        """The signals whose points make its verdict."""
+        return frozenset(signal for part in self.parts for signal in part.signals)
+
+    @property
+    def joins(self) -> frozenset[str]:
+        """The companion signals of its `require`."""
+        return frozenset(r.signal for r in self.require if r.signal != WEIGHT)
+
+    def windows(self, width: int) -> int:
+        """How many windows its verdict looks back on."""
+        return max(part.aggregate.windows(width) for part in self.parts)
 
     def judging_key(self, *, no_data: bool = False) -> str:
         """Changes exactly when the verdicts may: a threshold that changed judges from now (invariant 10)."""
         meaning = (
-            (self.signal, self.no_data_after)
+            (self.signal, self.no_data_after, self.hours)
             if no_data
             else (
-                self.signal,
-                self.aggregate,
-                self.level,
+                self.parts,
+                self.join,
+                self.share,
                 self.hold,
                 self.keep_firing_for,
-                self.clear,
                 self.clear_for,
                 self.require,
+                self.hours,
             )
         )
         return hashlib.sha256(repr(meaning).encode()).hexdigest()[:12]
 
 
+def unit_of(measures: str) -> Unit | None:
+    """The unit of what a rule measures: a signal, a pair of counts, a share of series; None for anything else."""
+    if measures == SHARE or "/" in measures:
+        return Unit.RATIO
+    info = SIGNALS.get(measures)
+    return info.unit if info is not None else None
+
+
 def feeds(rule: Rule, series: Series) -> bool:
     """True where `rule` judges points of `series`."""
-    return rule.signal == series.signal and all(getattr(series, name) in values for name, values in rule.where.items())
+    judged = series.signal == rule.signal or (rule.is_joined and series.signal in rule.judges)
+    return judged and all(getattr(series, name) in values for name, values in rule.where.items())
 
 
 def needed_signals(rules: Iterable[Rule]) -> frozenset[str]:
     """Every signal that some rule judges or joins; `users` with any, since idleness is told by it."""
-    signals = {signal for rule in rules for signal in (rule.signal, *(r.signal for r in rule.require))}
+    signals = {signal for rule in rules for signal in rule.judges | rule.joins}
     return frozenset(signals | {USERS} if signals else signals)
 
 
@@ -129,17 +251,14 @@ def unfed(rules: Iterable[Rule], available: Iterable[Series]) -> list[tuple[Rule
     """Rules that none of `available` can feed, and rules whose `require` none can answer, each with the reason."""
     series = list(available)
     found: list[tuple[Rule, str]] = []
+    known = set(series)
     for rule in rules:
         mains = [s for s in series if feeds(rule, s)]
-        if not mains:
-            found.append((rule, f"no configured account measures {rule.signal} where {rule.name} looks"))
-            continue
-        known = set(series)
-        found.extend(
-            (rule, f"no configured account measures {r.signal} where {rule.name} looks, so `require` is never met")
-            for r in rule.require
-            if not any(c in known for main in mains for c in companions(main, r.signal))
-        )
+        for signal in sorted(rule.judges | rule.joins if mains else rule.judges):
+            if any(c in known for main in mains for c in companions(main, signal)):
+                continue
+            reason = f"no configured account measures {signal} where {rule.name} looks"
+            found.append((rule, reason if signal in rule.judges else f"{reason}, so `require` is never met"))
     return found
 
 

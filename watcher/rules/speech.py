@@ -6,14 +6,16 @@ when it went wrong. Texts are rendered here, at the moment of judging, because t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from watcher.clock import hhmm
-from watcher.model import Cause, Labels, State, Transition
+from watcher.model import Cause, Labels, State, Transition, Unit
 from watcher.rules import template
 from watcher.rules.alert import Alert, Change
-from watcher.rules.frame import Frame
-from watcher.rules.rule import Rule
+from watcher.rules.ground import Ground, Shown, Tally
+from watcher.rules.rule import Join, Rule, unit_of
 from watcher.rules.timeline import Entry
 
 
@@ -28,22 +30,32 @@ class Speaker:
         """Speak for these rules from now on."""
         self._texts = {rule.name: template.Texts(rule.texts) for rule in rules}
 
-    def say(self, alert: Alert, changes: Sequence[Change], frame: Frame, now: float) -> list[Transition]:
+    def say(self, alert: Alert, changes: Sequence[Change], ground: Ground, now: float) -> list[Transition]:
         """The log entries of some changes; counts the alert's entries on."""
         said: list[Transition] = []
         for change in changes:
             alert.seq += 1
-            said.append(self._transition(alert, change, frame, now))
+            said.append(self._transition(alert, change, ground, now))
         return said
 
-    def _transition(self, alert: Alert, change: Change, frame: Frame, now: float) -> Transition:
+    def _transition(self, alert: Alert, change: Change, ground: Ground, now: float) -> Transition:
         entry, rule = change.entry, alert.rule
-        value = None if alert.silence else frame.value(rule, entry.at)
-        threshold = None if alert.silence else rule.level.value
-        users = frame.users(entry.at)
+        shown = ground.shown(rule, entry.at)
+        value, threshold = (None, None) if alert.silence else (shown[0].value, shown[0].threshold)
+        users = ground.users(entry.at)
         annotations: Labels = {}
         if entry.state in (State.FIRING, State.RESOLVED):
-            annotations = self._annotations(alert, entry, value, threshold, users)
+            values = template.context(
+                labels=alert.labels,
+                value=value,
+                threshold=threshold,
+                peak=entry.peak,
+                users=users,
+                starts_at=entry.starts_at,
+                parts=shown,
+                tally=ground.tally(entry.at),
+            )
+            annotations = self._annotations(alert, entry, values, shown, ground)
         return Transition(
             alert_id=alert.id,
             seq=alert.seq,
@@ -54,35 +66,60 @@ class Speaker:
             at=entry.at,
             starts_at=entry.starts_at,
             known_at=now,
-            cause=entry.cause,
+            cause=Cause.OUT_OF_HOURS if _closed(rule, entry, ground) else entry.cause,
             value=value,
             threshold=threshold,
             peak=entry.peak,
             users=users,
-            signal="" if alert.silence else rule.signal,
+            weight=ground.weight(entry.at),
+            signal="" if alert.silence else shown[0].measures,
             unguarded=entry.unguarded,
             retracts=change.retracts,
             annotations=annotations,
         )
 
     def _annotations(
-        self, alert: Alert, entry: Entry, value: float | None, threshold: float | None, users: float | None
+        self, alert: Alert, entry: Entry, values: Mapping[str, object], shown: Sequence[Shown], ground: Ground
     ) -> dict[str, str]:
+        rule = alert.rule
         place = " ".join(filter(None, (alert.series.project, alert.series.product, alert.series.channel)))
-        values = template.context(
-            labels=alert.labels,
-            value=value,
-            threshold=threshold,
-            peak=entry.peak,
-            users=users,
-            starts_at=entry.starts_at,
-        )
-        texts, failed = self._texts[alert.rule.name].render(values, f"{alert.rule.name} on {place}")
+        texts, failed = self._texts[rule.name].render(values, f"{rule.name} on {place or alert.series.account}")
         self.unrendered += failed
         if alert.silence:
             since = f"no data for {alert.series.signal} since {hhmm(entry.starts_at)} UTC"
-            texts["summary"] = f"{alert.rule.name} cannot be judged on {place}: {since}"
+            texts["summary"] = f"{rule.name} cannot be judged on {place}: {since}"
+        elif _closed(rule, entry, ground):
+            texts["summary"] = f"{rule.name} is not judged on {place} at this hour: it may be going on"
+        elif rule.is_joined and "summary" not in rule.texts:
+            texts["summary"] = plainly(rule, shown, ground.tally(entry.at))
         return texts
+
+
+def _closed(rule: Rule, entry: Entry, ground: Ground) -> bool:
+    """Whether an alert ended because the rule's hours did."""
+    if rule.hours is None or entry.state is not State.RESOLVED or entry.cause is not Cause.THRESHOLD:
+        return False
+    return not rule.hours.hold(np.array([entry.at - ground.width], dtype=np.int64))[0]
+
+
+def plainly(rule: Rule, shown: Sequence[Shown], tally: Tally | None) -> str:
+    """What a joined rule found: `video_freeze_ratio 9% and network_delay_ratio 12%; limits 5%, 10%`."""
+    if tally is not None:
+        names = f": {', '.join(tally.names)}" + (", …" if tally.breached > len(tally.names) else "")
+        return f"{tally.breached} of {tally.counted} in breach{names if tally.names else ''}"
+    known = [one for one in shown if one.value is not None]
+    word = " and " if rule.join is Join.ALL else ", "
+    told = word.join(f"{one.measures} {_say(one, one.value)}" for one in known)
+    return f"{told}; limits {', '.join(_say(one, one.threshold) for one in known)}" if known else ""
+
+
+def _say(one: Shown, value: float | None) -> str:
+    match unit_of(one.measures):
+        case Unit.RATIO:
+            return template.percent(value)
+        case Unit.SECONDS:
+            return template.duration(value)
+    return template.number(value)
 
 
 def ended_by_rule(

@@ -10,7 +10,7 @@ them (invariant 7). Arithmetic that could fill memory (`"x" * 10**9`) is refused
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
@@ -20,11 +20,14 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from watcher.clock import rfc3339
 from watcher.errors import clip
 from watcher.model import Labels
+from watcher.rules.ground import Shown, Tally
 
 MAX_TEXT = 2_000  # characters of one rendered text
 _UNKNOWN = "unknown"
 
-RESERVED = frozenset({"value", "threshold", "peak", "users", "labels", "starts_at"})
+RESERVED = frozenset(
+    {"value", "threshold", "peak", "users", "labels", "starts_at", "parts", "breached", "counted", "names"}
+)
 """Names that a template finds beside the labels: no label may take them."""
 
 
@@ -84,8 +87,11 @@ def context(
     peak: float | None,
     users: float | None,
     starts_at: int,
+    parts: Sequence[Shown] = (),
+    tally: Tally | None = None,
 ) -> dict[str, object]:
-    """What a template may name. `product` and `channel` are empty where the alert has none."""
+    """What a template may name. `product` and `channel` are empty where the alert has none, `breached` and `counted`
+    unknown but for a share."""
     return {
         "product": "",
         "channel": "",
@@ -96,6 +102,10 @@ def context(
         "peak": peak,
         "users": users,
         "starts_at": rfc3339(starts_at),
+        "parts": [{"signal": p.measures, "value": p.value, "threshold": p.threshold} for p in parts],
+        "breached": None if tally is None else tally.breached,
+        "counted": None if tally is None else tally.counted,
+        "names": [] if tally is None else list(tally.names),
     }
 
 
@@ -108,6 +118,8 @@ def complaint(text: str, label_names: Mapping[str, str]) -> str | None:
         peak=0.75,
         users=3.0,
         starts_at=0,
+        parts=[Shown("video_freeze_ratio", 0.5, 0.25)],
+        tally=Tally(1, 2, ("c",)),
     )
     try:
         _environment().from_string(text).render(sample)

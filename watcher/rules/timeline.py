@@ -16,6 +16,7 @@ in Prometheus, but only a judged window resolves.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -298,9 +299,10 @@ class _Walk:
             return
         if values is not None:
             part = values[self.counted : end]
-            worst = float(part.max() if self.track.worse_above else part.min())
+            worst = float((np.fmax if self.track.worse_above else np.fmin).reduce(part))
             pick = max if self.track.worse_above else min
-            self.peak = worst if self.peak is None else pick(self.peak, worst)
+            if not math.isnan(worst):
+                self.peak = worst if self.peak is None else pick(self.peak, worst)
         if self.state is not State.FIRING and self.some_unknown:
             a, b = np.searchsorted(self.track.met, [self.counted, end])
             self.unguarded |= bool(self.track.unknown[a:b].any())

@@ -47,9 +47,15 @@ def promised_gap(queries: Sequence[Query], pools: Sequence[PoolView]) -> dict[Qu
     gaps: dict[Query, float] = {}
     for pool in pools:
         members = [q for q in queries if pool.id in q.pools]
+        round_ = longest_gap(pool, _requests(members))
         for query in members:
-            gaps[query] = max(gaps.get(query, float(query.width)), longest_gap(pool, len(members)))
+            gaps[query] = max(gaps.get(query, float(query.width)), query.every + round_)
     return gaps
+
+
+def _requests(queries: Sequence[Query]) -> int:
+    """Requests of a round: a look of one query may be several."""
+    return sum(query.requests for query in queries)
 
 
 def worst_detection(queries: Sequence[Query], pools: Sequence[PoolView]) -> dict[Query, float]:
@@ -77,11 +83,11 @@ def _shortfall(queries: Sequence[Query], pool: PoolView) -> Shortfall | None:
 
 
 def _keeps(queries: Sequence[Query], pool: PoolView) -> bool:
-    return all(longest_gap(pool, len(queries)) <= q.reach for q in queries)
+    return all(longest_gap(pool, _requests(queries)) <= q.reach for q in queries)
 
 
 def _arithmetic(queries: Sequence[Query], pool: PoolView) -> str:
-    count = len(queries)
+    count = _requests(queries)
     reach = min(q.reach for q in queries)
     cycle, worst = count * even(pool), longest_gap(pool, count)
     lost = f"but windows are lost after {reach:,.0f} s"

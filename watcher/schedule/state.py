@@ -188,12 +188,14 @@ def failing(states: Sequence[QueryState]) -> bool:
 
 
 def extra_requests(states: Sequence[QueryState], query_id: str) -> int:
-    """How many requests beside its first a look may make (a second domain).
+    """How many requests beside its first a look may make: further pages, and one second domain.
 
-    None while failing, so that an outage costs the account no more than its normal pace.
+    No second domain while failing, so that an outage costs the account no more than its normal pace.
     """
-    own = next((s.failures or s.alone for s in states if s.query.id == query_id), 0)
-    return 0 if own or failing(states) else 1
+    state = next((s for s in states if s.query.id == query_id), None)
+    pages = state.query.most_requests - 1 if state else 0
+    own = state.failures or state.alone if state else 0
+    return pages + (0 if own or failing(states) else 1)
 
 
 def _latest(states: Sequence[QueryState]) -> QueryState | None:

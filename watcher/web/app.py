@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from watcher.secret import Secret
-from watcher.web import api, health, scrape
+from watcher.web import api, health, hooks_vonage, scrape
 from watcher.web.api import Actions
 from watcher.web.guard import ERROR_HANDLERS, SecurityHeaders
 from watcher.web.health import ReadyReport
@@ -28,10 +28,20 @@ def build_web(
     ready: Callable[[], Awaitable[ReadyReport]],
     actions: Actions,
     token: Callable[[], Secret | None],
+    vonage: hooks_vonage.Hear | None = None,
 ) -> Starlette:
-    """The application: `metrics` renders `/metrics`, `ready` says what `/readyz` tells, `actions` is behind the API."""
+    """The application.
+
+    `metrics` renders `/metrics`, `ready` says what `/readyz` tells, `actions` is behind the API, `vonage` hears
+    the vendor's posts.
+    """
     app = Starlette(
-        routes=[*scrape.routes(metrics), *health.routes(ready), *api.routes(actions, token)],
+        routes=[
+            *scrape.routes(metrics),
+            *health.routes(ready),
+            *api.routes(actions, token),
+            *(hooks_vonage.routes(vonage) if vonage is not None else ()),
+        ],
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(GZipMiddleware, minimum_size=_COMPRESS_FROM, compresslevel=_COMPRESS_LEVEL),
