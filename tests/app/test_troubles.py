@@ -12,6 +12,7 @@ import watcher.rules.engine as engine_module
 from tests.alerts.fakes import Accept, Act, Fail, Hang
 from tests.app import town
 from tests.app.town import START, Town
+from watcher.app.troubles import Crashes
 from watcher.clock import HOUR, MINUTE, VirtualClock
 from watcher.rules.alert import Alert, Change
 
@@ -130,3 +131,18 @@ async def test_alerts_of_an_account_that_is_not_seen_are_marked_not_cleared(
     assert all(mark in s.notification.text for s in repeats if blind <= s.at < at(150))
     assert sum(blind <= s.at < at(150) for s in repeats) >= 1
     assert not any(mark in s.notification.text for s in repeats if s.at >= seen)
+
+
+def test_a_crash_is_over_with_an_answer_to_every_query_and_counted_anew_in_a_new_life() -> None:
+    """An answer before the crash is none; a task that begins anew counts from nought, and its first crash counts."""
+    crashes, life = Crashes(), object()
+    crashes.note("acme", life, {"Bad": 2}, 90.0, 100.0)
+    crashes.note("acme", life, {"Bad": 2}, 99.0, 115.0)
+    assert crashes.since("acme", "Bad") == 100.0
+    crashes.note("acme", life, {"Bad": 3}, 110.0, 130.0)
+    assert crashes.since("acme", "Bad") == 100.0, "an answer, and a further crash: it is the same trouble"
+    crashes.note("acme", life, {"Bad": 3}, 131.0, 145.0)
+    assert crashes.since("acme", "Bad") is None
+    crashes.note("acme", object(), {"Bad": 1}, None, 160.0)
+    assert crashes.since("acme", "Bad") == 160.0
+    assert crashes.known() == {("acme", "Bad")}
