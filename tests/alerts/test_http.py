@@ -186,6 +186,24 @@ async def test_an_alertmanager_hears_event_times_and_an_end_that_lies_ahead() ->
     assert (over["startsAt"], over["endsAt"]) == ("2026-01-01T00:00:20Z", "2026-01-01T00:08:20Z")
 
 
+async def test_what_cannot_be_judged_says_so_there_too() -> None:
+    """An alert whose account is not seen is said again with that annotation; it is neither ended nor left out."""
+    clock = VirtualClock(epoch=EPOCH)
+    store = FakeStore()
+    commit(store, transition(State.FIRING, 100))
+    blind = transition(State.FIRING, 600, rule="WatcherAccountBlind", starts_at=0, signal="")
+    with serving() as sink:
+        sender = AlertmanagerSender(post=post(sink.port, path="/api/v2/alerts"), clock=clock)
+        async with box(sender, clock, store).opened() as opened:
+            await settle(opened, clock)
+            await sender.refresh(opened.told, lambda: {"acme": blind})
+            await sender.refresh(opened.told, lambda: {"beta": blind})
+    bodies: list[Any] = sink.bodies
+    marks = [alert["annotations"].get("unjudged") for (alert,) in bodies]
+    assert marks == [None, "cannot be judged since 2026-01-01 00:00:00 UTC: its account is not seen", None]
+    assert len({str(alert["labels"]) for (alert,) in bodies}) == 1
+
+
 async def test_a_refresh_never_arrives_after_the_end() -> None:
     """One is on its way while the alert ends: the end waits for it, and the next one leaves the alert out."""
     clock = VirtualClock(epoch=EPOCH)

@@ -12,6 +12,7 @@ import watcher.rules.engine as engine_module
 from tests.alerts.fakes import Accept, Act, Fail, Hang
 from tests.app import town
 from tests.app.town import START, Town
+from watcher.app.troubles import Crashes
 from watcher.clock import HOUR, MINUTE, VirtualClock
 from watcher.rules.alert import Alert, Change
 
@@ -57,6 +58,26 @@ async def test_a_target_that_takes_nothing_is_an_operators_page(tmp_path: Path, 
             await clock.sleep_until(at(100))
             assert own(here, "WatcherTargetFailing") == ["FIRING", "RESOLVED"]
             assert [s.notification.kind for s in pager.accepted] == ["firing"]
+
+
+async def test_a_target_that_hangs_for_an_hour_delays_no_other(tmp_path: Path) -> None:
+    """Another target hears of the same alerts at the same instants as in a run where nobody hangs."""
+    heard: dict[bool, list[tuple[float, str]]] = {}
+    for hangs in (False, True):
+        folder = tmp_path / str(hangs)
+        folder.mkdir()
+        clock = VirtualClock(epoch=START, jumping=True)
+        begun = clock.now()
+        tale = town.story(incidents=[town.incident(project, 1200, 30) for project in ("classroom", "arena")])
+        here = Town(clock=clock, folder=folder, tale=tale, epoch=begun)
+        here.sender("pager", None).default = Hang() if hangs else Accept()
+        data = town.config(folder) | {"routes": [{"to": ["pager"]}, {"to": ["ops"]}], "operators": ["pager"]}
+        async with here.running(data | {"delivery": {"deadline": "1s"}}):
+            await clock.sleep_until(begun + 85 * MINUTE)
+        heard[hangs] = [(round(when - begun, 1), title) for when, title in here.told("ops")]
+        assert here.told("pager") == [] or not hangs
+    assert len(heard[True]) == 4
+    assert heard[True] == heard[False]
 
 
 async def test_a_rule_that_crashes_is_an_operators_page(
@@ -110,3 +131,18 @@ async def test_alerts_of_an_account_that_is_not_seen_are_marked_not_cleared(
     assert all(mark in s.notification.text for s in repeats if blind <= s.at < at(150))
     assert sum(blind <= s.at < at(150) for s in repeats) >= 1
     assert not any(mark in s.notification.text for s in repeats if s.at >= seen)
+
+
+def test_a_crash_is_over_with_an_answer_to_every_query_and_counted_anew_in_a_new_life() -> None:
+    """An answer before the crash is none; a task that begins anew counts from nought, and its first crash counts."""
+    crashes, life = Crashes(), object()
+    crashes.note("acme", life, {"Bad": 2}, 90.0, 100.0)
+    crashes.note("acme", life, {"Bad": 2}, 99.0, 115.0)
+    assert crashes.since("acme", "Bad") == 100.0
+    crashes.note("acme", life, {"Bad": 3}, 110.0, 130.0)
+    assert crashes.since("acme", "Bad") == 100.0, "an answer, and a further crash: it is the same trouble"
+    crashes.note("acme", life, {"Bad": 3}, 131.0, 145.0)
+    assert crashes.since("acme", "Bad") is None
+    crashes.note("acme", object(), {"Bad": 1}, None, 160.0)
+    assert crashes.since("acme", "Bad") == 160.0
+    assert crashes.known() == {("acme", "Bad")}

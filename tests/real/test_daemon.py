@@ -53,6 +53,7 @@ def assert_mail(mail: Any) -> None:
     """Subject, a plain part and an HTML part that say the same."""
     assert mail["subject"] == "[FIRING] VideoFreezing: classroom, Native"
     assert "oncall@example.com" in mail["to"]
+    assert [part.get_content_type() for part in mail.walk() if part.get_content_maintype() == "image"] == ["image/png"]
     plain, page = mail.get_body(("plain",)), mail.get_body(("html",))
     assert plain is not None
     assert page is not None

@@ -3,6 +3,7 @@
     transitions -> route.oblige -> obligations -> pipeline.plan -> drafts -> message.compose -> outbox -> send
 
 Everything before the outbox is a plain function of its arguments that returns a value saying why; the outbox is the one
-place with effects and order. `send.py` is the only module that imports Apprise. Later stages (silence, inhibit, mute,
-repeat, cap) are further small decisions inside `pipeline.plan`, between the open obligations and the groups.
+place with effects and order (`deciding` and `attempts` are its halves, `keeping` its door to the store). `send` is the
+only module that imports Apprise, `picture` the only one that draws. What people decide (silences, acknowledgements)
+lies on the `desk`; each stage that can keep an alert from being said is a module of its own, asked by `pipeline.plan`.
 """

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 
 from watcher.alerts.maintenance import Maintenance, active
 from watcher.alerts.matching import PLACE, label, matches
@@ -80,26 +79,35 @@ def in_maintenance(alert: Transition, windows: Iterable[Maintenance], *, at: flo
 
 
 class Firing:
-    """The alerts that fire, so prepared that whether one inhibits another is a look-up: a storm is thousands."""
+    """The alerts that fire, so prepared that whether one inhibits another is a look-up: a storm is thousands.
+
+    Sources are kept by the labels of place that they have, since those are few: of an alert in a channel only such
+    sources are looked up that have no channel.
+    """
 
     def __init__(self, alerts: Iterable[Transition], inhibits: Sequence[Inhibit]) -> None:
         self._inhibits = inhibits
+        self._names: list[set[_Names]] = [set() for _ in inhibits]
         self._found: dict[_Key, dict[str, int]] = {}  # at most two alerts of a key: one may be the alert itself
         for alert in alerts:
             for number, inhibit in enumerate(inhibits):
                 if _may_inhibit(alert, inhibit):
-                    self._add(alert, _key(number, inhibit, alert, _place(alert)))
+                    names = _names(alert) if inhibit.beneath else ()
+                    self._names[number].add(names)
+                    self._add(alert, _key(number, inhibit, alert, names))
 
     def inhibits(self, alert: Transition) -> Dropped | None:
         """Whether one of them mutes `alert`."""
-        rank = _rank(alert)
+        rank, own = _rank(alert), _names(alert)
         for number, inhibit in enumerate(self._inhibits):
             if not matches(inhibit.target, alert):
                 continue
             if not inhibit.beneath and inhibit.source and matches(inhibit.source, alert):
                 continue  # it is a source itself: two of them would mute each other
-            for place in _above(alert) if inhibit.beneath else [frozenset[tuple[str, str]]()]:
-                sources = self._found.get(_key(number, inhibit, alert, place), {})
+            for names in self._names[number]:
+                if inhibit.beneath and not (len(names) < len(own) and set(names) < set(own)):
+                    continue
+                sources = self._found.get(_key(number, inhibit, alert, names), {})
                 if any(other != alert.alert_id and severity <= rank for other, severity in sources.items()):
                     return Dropped.INHIBITED
         return None
@@ -111,7 +119,8 @@ class Firing:
             del sources[max(sources, key=sources.__getitem__)]  # the mildest: the others mute whatever it would
 
 
-_Key = tuple[int, tuple[str, ...], frozenset[tuple[str, str]]]
+_Names = tuple[str, ...]
+_Key = tuple[int, tuple[str, ...], _Names, tuple[str, ...]]
 
 
 def _may_inhibit(alert: Transition, inhibit: Inhibit) -> bool:
@@ -119,18 +128,15 @@ def _may_inhibit(alert: Transition, inhibit: Inhibit) -> bool:
     return bool(alert.signal or inhibit.source) and matches(inhibit.source, alert)
 
 
-def _key(number: int, inhibit: Inhibit, alert: Transition, place: frozenset[tuple[str, str]]) -> _Key:
-    return number, tuple(label(alert, name) for name in inhibit.equal), place if inhibit.beneath else frozenset()
+def _key(number: int, inhibit: Inhibit, alert: Transition, names: _Names) -> _Key:
+    """What a source and an alert that it mutes have in common: the labels `equal`, and the source's place."""
+    equal = tuple(label(alert, name) for name in inhibit.equal)
+    return number, equal, names, tuple(alert.labels[name] for name in names)
 
 
-def _place(alert: Transition) -> frozenset[tuple[str, str]]:
-    return frozenset((name, value) for name in PLACE if (value := alert.labels.get(name)))
-
-
-def _above(alert: Transition) -> Iterable[frozenset[tuple[str, str]]]:
-    """Every wider place that holds the alert's: at most 31, as there are five labels of place."""
-    place = sorted(_place(alert))
-    return (frozenset(some) for size in range(len(place)) for some in combinations(place, size))
+def _names(alert: Transition) -> _Names:
+    """The labels of place that the alert has."""
+    return tuple(name for name in PLACE if alert.labels.get(name))
 
 
 def _rank(alert: Transition) -> int:

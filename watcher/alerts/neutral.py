@@ -30,7 +30,8 @@ _LINK = re.compile(r"https?://[A-Za-z0-9.:-]+(/[A-Za-z0-9._~/%?&=+,:;#-]*)?\Z")
 
 def clean(text: str, limit: int) -> str:
     """One line of printable text of at most `limit` characters that mentions nobody and links nowhere."""
-    kept = "".join(_kept(c) for c in text[: limit * 4])  # what is cut anyway is not looked at
+    seen = text[: limit * 4]  # what is cut anyway is not looked at
+    kept = seen if seen.isascii() and seen.isprintable() else "".join(map(_kept, seen))
     line = " ".join(kept.split()).replace("@", "@" + BREAK)
     line = _SLACK_TAG.sub("<" + BREAK, line)
     line = _WWW.sub(r"\1" + BREAK, _SCHEME.sub(r"\1" + BREAK, line))

@@ -34,7 +34,7 @@ from watcher.app.senders import beat, charted, keep_alertmanager, limits_of, sen
 from watcher.app.sight import Sight
 from watcher.app.snapshot import take
 from watcher.app.supervise import supervise
-from watcher.app.troubles import Crashes, target_sights
+from watcher.app.troubles import Crashes, rule_sights, target_sights
 from watcher.budget.ledger import KEEP, Ledger
 from watcher.clock import DAY, HOUR, Clock, boot_id, real_deadline, sleep
 from watcher.config import AccountConfig, Config
@@ -444,7 +444,7 @@ class Daemon:
                 parts.own,
                 now=now,
                 targets=target_sights(parts.outboxes.values()),
-                rules=parts.crashes.sights(parts.loops, providers, rules, parts.own, now),
+                rules=rule_sights(parts.crashes, parts.loops, providers, rules, parts.own, now),
             )
             parts.own.update({t.alert_id: t for t in found})
             if found or parts.recorder.waiting:

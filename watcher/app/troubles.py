@@ -40,56 +40,67 @@ class _Crash:
 
 
 class Crashes:
-    """Which rules crash, for one configuration: mutable, asked every few seconds."""
+    """Which rules crash, for one configuration: mutable, told every few seconds."""
 
     def __init__(self) -> None:
         self._crashes: dict[tuple[str, str], _Crash] = {}
-        self._loops: dict[str, AccountLoop] = {}
+        self._lives: dict[str, object] = {}
 
-    def sights(
-        self,
-        loops: Mapping[str, AccountLoop],
-        providers: Mapping[str, str],
-        rules: Iterable[str],
-        own: Mapping[str, Transition],
-        now: float,
-    ) -> list[RuleSight]:
-        """Every rule that crashes, and those that operators were told of, as far as account and rule still exist."""
-        for account, loop in loops.items():
-            self._note(account, loop, now)
-        told = {
-            (entry.labels["account"], entry.labels["rule_name"])
-            for entry in own.values()
-            if entry.rule == RULE_CRASHED and entry.state is State.FIRING
-        }
-        known = set(rules)
-        return [
-            RuleSight(
-                account=account,
-                provider=providers[account],
-                rule=rule,
-                crashing_since=self._crashes.get((account, rule), _Crash()).since,
-                judged=account in loops and _answered_since(loops[account]) is not None,
-            )
-            for account, rule in sorted(told | self._crashes.keys())
-            if account in providers and rule in known
-        ]
-
-    def _note(self, account: str, loop: AccountLoop, now: float) -> None:
+    def note(self, account: str, life: object, counts: Mapping[str, int], answered: float | None, now: float) -> None:
+        """How often each rule has crashed in this life of the account's task, and since when all was answered."""
         own = {rule: crash for (name, rule), crash in self._crashes.items() if name == account}
-        if self._loops.get(account) is not loop:  # the account's task began anew, and its counts with it
-            self._loops[account] = loop
+        if self._lives.get(account) is not life:  # begun anew, and its counts with it
+            self._lives[account] = life
             for crash in own.values():
                 crash.count = 0
-        answered = _answered_since(loop)
-        for crash in own.values():
-            if answered is not None and answered > crash.latest:
-                crash.since = None
-        for rule, count in loop.engine.stats.crashes.items():
+        for rule, count in counts.items():
             crash = self._crashes.setdefault((account, rule), _Crash())
             if count > crash.count:
                 crash.count, crash.latest = count, now
                 crash.since = now if crash.since is None else crash.since
+        for crash in own.values():
+            if answered is not None and answered > crash.latest:
+                crash.since = None
+
+    def known(self) -> set[tuple[str, str]]:
+        """Account and rule of every crash so far."""
+        return set(self._crashes)
+
+    def since(self, account: str, rule: str) -> float | None:
+        """Since when a rule crashes; None where it does not."""
+        crash = self._crashes.get((account, rule))
+        return crash.since if crash is not None else None
+
+
+def rule_sights(
+    crashes: Crashes,
+    loops: Mapping[str, AccountLoop],
+    providers: Mapping[str, str],
+    rules: Iterable[str],
+    own: Mapping[str, Transition],
+    now: float,
+) -> list[RuleSight]:
+    """Every rule that crashes, and those that operators were told of, as far as account and rule still exist."""
+    answered = {account: _answered_since(loop) for account, loop in loops.items()}
+    for account, loop in loops.items():
+        crashes.note(account, loop, loop.engine.stats.crashes, answered[account], now)
+    told = {
+        (entry.labels["account"], entry.labels["rule_name"])
+        for entry in own.values()
+        if entry.rule == RULE_CRASHED and entry.state is State.FIRING
+    }
+    configured = set(rules)
+    return [
+        RuleSight(
+            account=account,
+            provider=providers[account],
+            rule=rule,
+            crashing_since=crashes.since(account, rule),
+            judged=answered.get(account) is not None,
+        )
+        for account, rule in sorted(told | crashes.known())
+        if account in providers and rule in configured
+    ]
 
 
 def _answered_since(loop: AccountLoop) -> float | None:
