@@ -61,5 +61,5 @@ clean: ## remove what was built
 	touch $@
 
 .venv/.apt: .ci/packages | .venv/bin/python
-	.ci/packages prometheus
+	.ci/packages prometheus victoria-metrics
 	touch $@

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from watcher.model import Cause, Labels, Series, Span, State, alert_id
 from watcher.rules.frame import Frame
@@ -120,21 +121,32 @@ def judge(alert: Alert, ground: Ground, *, decided: int, now: float, settings: J
     timers = alert.timers(settings.forget_after)
     if alert.silence:
         assert isinstance(ground, Frame)  # only a rule of one series has such an alert
+        condition = None
         track = ground.silence_track(alert.rule, alert.mark.at)
-        settled, _ = advance(timers, track, alert.mark, ground.until)
-        upto = ground.until
     else:
         first = ground.position(alert.mark.at)
         condition = ground.condition(alert.rule, first)
         track = ground.threshold_track(alert.rule, condition, first)
-        settled, _ = advance(timers, track, alert.mark, ground.until)
+    track = replace(track, clear=cache(track.clear))
+    firm, mark = _advanced(timers, track, alert.mark, decided)
+    rest, _ = advance(timers, track.after(mark.at), mark, ground.until)
+    settled = [*firm, *rest]
+    upto = ground.until
+    if condition is not None:
         upto = _decided_until(alert, ground, condition, settled, now, settings.undecided_for)
     said = [entry for entry in spoken(settled, silence=alert.silence) if entry.at <= upto]
     changes = _compare(alert, said, upto)
     if changes is not None:
         alert.tail = tuple(said)
-    _move_mark(alert, timers, track, min(decided, upto))
+    if upto < decided:
+        firm, mark = _advanced(timers, track, alert.mark, upto)
+    _move_mark(alert, mark, firm)
     return changes or []
+
+
+def _advanced(timers: Timers, track: Track, mark: Mark, to: int) -> tuple[list[Entry], Mark]:
+    """The entries up to `to` and the mark there, which never goes back."""
+    return advance(timers, track.until(to), mark, to) if to > mark.at else ([], mark)
 
 
 def spoken(entries: Sequence[Entry], *, silence: bool) -> list[Entry]:
@@ -216,14 +228,14 @@ def _compare(alert: Alert, settled: Sequence[Entry], upto: int) -> list[Change] 
     return [Change(first, min(void, first.at)), *(Change(entry) for entry in settled[same + 1 :])]
 
 
-def _move_mark(alert: Alert, timers: Timers, track: Track, to: int) -> None:
-    """Decide for good what lies before `to`: it can no longer be revised."""
-    if to <= alert.mark.at:
+def _move_mark(alert: Alert, mark: Mark, firm: Sequence[Entry]) -> None:
+    """Decide for good what lies before `mark`, where `firm` happened: it can no longer be revised."""
+    if mark.at <= alert.mark.at:
         return
-    entries, alert.mark = advance(timers, track.until(to), alert.mark, to)
-    past = spoken(entries, silence=alert.silence)
+    past = spoken(firm, silence=alert.silence)
+    alert.mark = mark
     alert.base = past[-1] if past else alert.base
-    alert.tail = tuple(entry for entry in alert.tail if entry.at > to)
+    alert.tail = tuple(entry for entry in alert.tail if entry.at > mark.at)
 
 
 def skip(alert: Alert, to: int) -> bool:

@@ -70,6 +70,19 @@ class Track:
             values=None if self.values is None else self.values[:n],
         )
 
+    def after(self, at: int) -> Track:
+        """The part with event times after `at`."""
+        n = int(np.searchsorted(self.times, at, side="right"))
+        m = int(np.searchsorted(self.met, n))
+        return replace(
+            self,
+            times=self.times[n:],
+            met=self.met[m:] - n,
+            unknown=self.unknown[m:],
+            clear=lambda: self.clear()[n:],
+            values=None if self.values is None else self.values[n:],
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -298,8 +311,10 @@ class _Walk:
         if end <= self.counted:
             return
         if values is not None:
-            part = values[self.counted : end]
-            worst = float((np.fmax if self.track.worse_above else np.fmin).reduce(part))
+            if end - self.counted == 1:
+                worst = float(values[self.counted])
+            else:
+                worst = float((np.fmax if self.track.worse_above else np.fmin).reduce(values[self.counted : end]))
             pick = max if self.track.worse_above else min
             if not math.isnan(worst):
                 self.peak = worst if self.peak is None else pick(self.peak, worst)
