@@ -6,8 +6,8 @@ gives the same entries as in one (invariant 3), which is also how the mark is mo
 
 It steps over *runs* of windows in which the condition holds, or in which clear holds, and finds the window at which a
 timer is full by counting: an hour of health costs nothing, a page costs a few comparisons. Stepping window by window is
-the obvious way (the oracle in the tests does so), and fifty times slower. It only goes forward: a rule made by hand that
-calls clear what its condition is flaps from window to window, and ends.
+the obvious way (the oracle in the tests does so), and fifty times slower. It only goes forward: a rule made by hand
+that calls clear what its condition is flaps from window to window, and ends.
 
 How timers run. Elapsed time is the event time between two judged windows less the missing windows between them, so it
 is the number of judged windows counted times their width: a missing window holds a timer and adds nothing. Three
