@@ -61,6 +61,6 @@ clean: ## remove what was built
 	touch $@
 
 .venv/.apt: .ci/packages .ci/unpacked Makefile | .venv/bin/python
-	.ci/packages chromium fonts-dejavu-core prometheus prometheus-alertmanager systemd
+	.ci/packages chromium fonts-dejavu-core prometheus prometheus-alertmanager systemd victoria-metrics
 	.ci/unpacked .venv/debian kubernetes-client
 	touch $@

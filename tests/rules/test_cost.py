@@ -1,4 +1,4 @@
-"""What judging costs: counts that must hold, and figures that are printed by `pytest -m bench -s`."""
+"""What judging costs: counts that must hold. The figures are printed by tests/benchmarks."""
 
 from __future__ import annotations
 
@@ -56,20 +56,3 @@ def test_ten_times_the_windows_cost_far_less_than_ten_times_as_much() -> None:
     by_looks = cost_of_a_look(many_rules(10, lowest=0.3), looks=60)
     per_judgement_in_looks = by_looks.median / (9 * 10)
     assert day.seconds / day.judgements < per_judgement_in_looks / 4
-
-
-@pytest.mark.bench
-def test_figures() -> None:
-    """Printed for information; no absolute time is asserted."""
-    for count in (1, 10, 1000):
-        for name, lowest in (("healthy", 0.3), ("a tenth in breach", 0.01)):
-            cost = cost_of_a_look(many_rules(count, lowest=lowest))
-            print(
-                f"receive, 9 new windows, {count} rules, {name}: "
-                f"median {cost.median * 1000:.2f} ms, worst {cost.worst * 1000:.1f} ms, {cost.transitions} entries"
-            )
-    day = cost_of_a_day()
-    print(
-        f"whole columns: {day.judgements / 1e6:.1f} M judgements in {day.seconds:.2f} s CPU "
-        f"({day.judgements / day.seconds / 1e6:.1f} M/s), {day.transitions} entries"
-    )

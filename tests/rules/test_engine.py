@@ -15,7 +15,7 @@ from watcher.model import Answer, Cause, Points, SavedAlert, Series, Span, State
 from watcher.rules import alert as alert_module
 from watcher.rules import engine as engine_module
 from watcher.rules.engine import Engine, Verdicts
-from watcher.rules.rule import Rule
+from watcher.rules.rule import Level, Rule
 from watcher.rules.settings import Judging
 
 MAIN = series()
@@ -319,6 +319,12 @@ def test_a_memory_that_is_not_ours_is_counted_and_left(body: dict[str, object]) 
     assert engine.stats.unreadable == 1
 
 
+def test_a_rule_that_calls_its_condition_clear_ends() -> None:
+    """A pack with such a rule is refused; made by hand it flaps, window by window, and holds nobody up."""
+    of = replace(rule(above=0.05), clear=Level(above=False, value=0.5))
+    assert short(engine_of(of).receive(answer(MAIN, "9% 9% 9% 9%"), 0.0).transitions) == "F0 R1 F2 R3"
+
+
 def test_an_unreadable_memory_goes_on_from_the_log() -> None:
     """What fires is known to fire, ends once, and its entries are numbered on: nothing is said twice."""
     first = engine_of(rule()).receive(answer(MAIN, "1% 9% 9%"), 0.0)
@@ -473,6 +479,7 @@ def test_unguarded_episodes_are_marked() -> None:
     engine.receive(answer(MAIN, "9%"), 0.0)
     engine.tick(300.0)
     assert engine.alerts()[0].marks == {"unguarded"}
+    assert engine.alerts()[0].says == ("judged without the signal that the rule requires, which stayed unknown",)
     engine.receive(answer(MAIN, "1%", start=START + W), 400.0)
     assert engine.alerts()[0].marks == frozenset()
 

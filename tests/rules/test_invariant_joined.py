@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 
 import pytest
@@ -30,7 +29,6 @@ from watcher.rules.engine import Engine
 from watcher.rules.rule import Rule
 from watcher.rules.settings import Judging
 
-SOAK = os.environ.get("HYPOTHESIS_PROFILE") == "soak"
 SEVERAL_HUNDRED = settings(max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 JOINS = (several_windows(), joined_rules())

@@ -86,6 +86,16 @@ def test_a_template_that_fails_falls_back_and_is_counted() -> None:
         "{{ '%1000000000d' % 1 }}",
         "{% for i in range(1000000000) %}{% endfor %}",
         "{% include '/etc/passwd' %}",
+        "{{ 'x' | center(1000000000) }}",
+        "{{ '%1000000000d' | format(1) }}",
+        "{{ 'x'.ljust(1000000000) }}",
+        "{{ '{:1000000000d}'.format(1) }}",
+        "{% set x = 'xxxxxxxxxx' %}" + "{% set x = x ~ x %}" * 40,
+        "{% for a in parts %}{% for b in parts %}{% endfor %}{% endfor %}",
+        "{% for a in labels %}{{ a }}{% endfor %}",
+        "{% macro m() %}{{ m() }}{% endmacro %}",
+        "{{ 'x' | replace('x', 'xx') }}",
+        "x" * 10_001,
     ],
 )
 def test_the_sandbox_refuses(hostile: str) -> None:
@@ -100,6 +110,17 @@ def test_label_values_are_data_not_source() -> None:
     assert len(texts.render({**VALUES, "channel": "x" * 10_000}, "-")[0]["summary"]) == MAX_TEXT
 
 
-def test_sums_with_numbers_are_offered() -> None:
-    """Arithmetic on values is fine."""
-    assert complaint("{{ (value * 100) | round }} {{ users % 2 }}", {}) is None
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ (value * 100) | round }} {{ users % 2 }}",
+        "{% if users and users > 100 %}{{ users | number }} users{% else %}few{% endif %}",
+        "{{ product or 'every product' }} {{ channel | default('-', true) | upper }}",
+        "{% for part in parts %}{{ part.signal }} {{ part.value | percent }}, {% endfor %}",
+        "{{ breached }} of {{ counted }}: {{ names | join(', ') }}",
+        "{{ 'all' if not channel else channel ~ '!' }} {{ labels['project'] }} {{ -value }}",
+    ],
+)
+def test_what_is_offered(text: str) -> None:
+    """Sums, conditions, some filters, loops over an alert's own lists."""
+    assert complaint(text, {}) is None

@@ -71,8 +71,8 @@ def test_any_two_cuts_change_nothing(
         assert (at.at, at.state, at.entered, at.last) == (mark.at, mark.state, mark.entered, mark.last)
 
 
-def test_the_first_part_of_a_track_is_a_track() -> None:
-    """`until` cuts times, conditions, clear and values alike."""
+def test_a_part_of_a_track_is_a_track() -> None:
+    """`until` and `after` cut times, conditions, clear and values alike."""
     whole = track_of(["met", "clear", "missing", "unknown", "clear"], [0.1, 0.2, 0.3, 0.4])
     cut = whole.until(FIRST + 4 * W)
     assert cut.times.tolist() == [FIRST + W, FIRST + 2 * W, FIRST + 4 * W]
@@ -80,3 +80,9 @@ def test_the_first_part_of_a_track_is_a_track() -> None:
     assert cut.clear().tolist() == [False, True, False]
     assert cut.values is not None
     assert cut.values.tolist() == [0.1, 0.2, 0.3]
+    rest = whole.after(FIRST + 2 * W)
+    assert rest.times.tolist() == [FIRST + 4 * W, FIRST + 5 * W]
+    assert (rest.met.tolist(), rest.unknown.tolist()) == ([0], [True])
+    assert rest.clear().tolist() == [False, True]
+    assert rest.values is not None
+    assert rest.values.tolist() == [0.3, 0.4]

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 from watcher.model import Cause, Labels, Series, Span, State, alert_id
 from watcher.rules.frame import Frame
@@ -120,21 +121,33 @@ def judge(alert: Alert, ground: Ground, *, decided: int, now: float, settings: J
     timers = alert.timers(settings.forget_after)
     if alert.silence:
         assert isinstance(ground, Frame)  # only a rule of one series has such an alert
+        condition = None
         track = ground.silence_track(alert.rule, alert.mark.at)
-        settled, _ = advance(timers, track, alert.mark, ground.until)
-        upto = ground.until
     else:
         first = ground.position(alert.mark.at)
         condition = ground.condition(alert.rule, first)
         track = ground.threshold_track(alert.rule, condition, first)
-        settled, _ = advance(timers, track, alert.mark, ground.until)
-        upto = _decided_until(alert, ground, condition, settled, now, settings.undecided_for)
+    track = replace(track, clear=cache(track.clear))
+    firm, mark = _advanced(timers, track, alert.mark, decided)
+    rest, _ = advance(timers, track.after(mark.at), mark, ground.until)
+    settled = [*firm, *rest]
+    upto = ground.until
+    if condition is not None:
+        waits = _first_wait(alert, ground, condition, track, timers, settled)
+        upto = _decided_until(alert, ground, waits, now, settings.undecided_for)
     said = [entry for entry in spoken(settled, silence=alert.silence) if entry.at <= upto]
     changes = _compare(alert, said, upto)
     if changes is not None:
         alert.tail = tuple(said)
-    _move_mark(alert, timers, track, min(decided, upto))
+    if upto < decided:
+        firm, mark = _advanced(timers, track, alert.mark, upto)
+    _move_mark(alert, mark, firm)
     return changes or []
+
+
+def _advanced(timers: Timers, track: Track, mark: Mark, to: int) -> tuple[list[Entry], Mark]:
+    """The entries up to `to` and the mark there, which never goes back."""
+    return advance(timers, track.until(to), mark, to) if to > mark.at else ([], mark)
 
 
 def spoken(entries: Sequence[Entry], *, silence: bool) -> list[Entry]:
@@ -148,13 +161,16 @@ def spoken(entries: Sequence[Entry], *, silence: bool) -> list[Entry]:
     ]
 
 
-def _decided_until(
-    alert: Alert, ground: Ground, condition: Condition, settled: Sequence[Entry], now: float, patience: float
-) -> int:
-    """The event time up to which the verdict is decided: before the first window that could begin something, or makes
-    something be said, only because of what is unknown, unless that has been waited for."""
-    found = (_first_beginning(alert, condition, settled), _first_doubt(alert, ground, condition, settled))
-    waits = min((at for at in found if at is not None), default=None)
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """A window whose verdict waits for something unknown, and the event time from which nothing is said meanwhile."""
+
+    window: int
+    since: int
+
+
+def _decided_until(alert: Alert, ground: Ground, waits: _Wait | None, now: float, patience: float) -> int:
+    """The event time up to which the verdict is decided: before what waits, unless that was waited for long enough."""
     if waits is None:
         alert.undecided_since, alert.awaits = None, ()
         return ground.until
@@ -163,8 +179,18 @@ def _decided_until(
     if now - alert.undecided_since >= patience:
         alert.waived, alert.undecided_since, alert.awaits = ground.until, None, ()
         return ground.until
-    alert.awaits = ground.awaited(alert.rule, waits)
-    return waits - ground.width
+    alert.awaits = ground.awaited(alert.rule, waits.window)
+    return waits.since - ground.width
+
+
+def _first_wait(
+    alert: Alert, ground: Ground, condition: Condition, track: Track, timers: Timers, settled: Sequence[Entry]
+) -> _Wait | None:
+    """The first window that could begin something, or in which something would be said, because of what is unknown."""
+    begins = _first_beginning(alert, condition, settled)
+    doubt = _first_doubt(alert, ground, condition, track, timers, settled)
+    found = [wait for wait in (None if begins is None else _Wait(begins, begins), doubt) if wait is not None]
+    return min(found, key=lambda wait: wait.since, default=None)
 
 
 def _first_beginning(alert: Alert, condition: Condition, settled: Sequence[Entry]) -> int | None:
@@ -180,15 +206,39 @@ def _first_beginning(alert: Alert, condition: Condition, settled: Sequence[Entry
     return None
 
 
-def _first_doubt(alert: Alert, ground: Ground, condition: Condition, settled: Sequence[Entry]) -> int | None:
-    """Event time of the first window in doubt, if anything would be said of it or of what follows."""
+def _first_doubt(
+    alert: Alert, ground: Ground, condition: Condition, track: Track, timers: Timers, settled: Sequence[Entry]
+) -> _Wait | None:
+    """Where something would be said that would not be, were the windows in doubt missing, or neither met nor clear.
+
+    What stands either way is said: at worst it turns out to have begun earlier.
+    """
     doubts = condition.doubts[condition.doubts > alert.waived]
     if not len(doubts):
         return None
-    first = int(doubts[0])
+    others = [
+        advance(timers, other, alert.mark, ground.until)[0] for other in (track.doubting(doubts), track.lacking(doubts))
+    ]
+    same = min(_agreeing(settled, other) for other in others)
+    since = min((entry.at for entries in (settled, *others) for entry in entries[same : same + 1]), default=None)
+    if since is None:
+        return None
     changes = _compare(alert, settled, ground.until) or ()
-    hang = any(c.entry.at >= first or (c.retracts is not None and c.retracts >= first) for c in changes)
-    return first if hang else None
+    if not any(c.entry.at >= since or (c.retracts is not None and c.retracts >= since) for c in changes):
+        return None
+    agreed = settled[same - 1].at if same else alert.mark.at
+    between = doubts[(doubts > agreed) & (doubts <= since)]
+    return _Wait(int(between[0]) if len(between) else int(doubts[0]), since)
+
+
+def _agreeing(settled: Sequence[Entry], other: Sequence[Entry]) -> int:
+    """How many entries two timelines have in common before they part."""
+    same = 0
+    for one, two in zip(settled, other, strict=False):
+        if (one.at, one.state) != (two.at, two.state):
+            break
+        same += 1
+    return same
 
 
 def _compare(alert: Alert, settled: Sequence[Entry], upto: int) -> list[Change] | None:
@@ -216,14 +266,14 @@ def _compare(alert: Alert, settled: Sequence[Entry], upto: int) -> list[Change] 
     return [Change(first, min(void, first.at)), *(Change(entry) for entry in settled[same + 1 :])]
 
 
-def _move_mark(alert: Alert, timers: Timers, track: Track, to: int) -> None:
-    """Decide for good what lies before `to`: it can no longer be revised."""
-    if to <= alert.mark.at:
+def _move_mark(alert: Alert, mark: Mark, firm: Sequence[Entry]) -> None:
+    """Decide for good what lies before `mark`, where `firm` happened: it can no longer be revised."""
+    if mark.at <= alert.mark.at:
         return
-    entries, alert.mark = advance(timers, track.until(to), alert.mark, to)
-    past = spoken(entries, silence=alert.silence)
+    past = spoken(firm, silence=alert.silence)
+    alert.mark = mark
     alert.base = past[-1] if past else alert.base
-    alert.tail = tuple(entry for entry in alert.tail if entry.at > to)
+    alert.tail = tuple(entry for entry in alert.tail if entry.at > mark.at)
 
 
 def skip(alert: Alert, to: int) -> bool:

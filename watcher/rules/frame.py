@@ -193,7 +193,7 @@ class Frame:
         """The aggregate at event time `at`; None where that window was not judged."""
         if at is None:
             return None
-        position = int(np.searchsorted(self.times, at))
+        position = int(self.times.searchsorted(at))
         if position >= len(self.times) or self.times[position] != at:
             return None
         return float(self.measure(rule.aggregate)[position])
@@ -215,9 +215,8 @@ class Frame:
 
     def users(self, at: int) -> float | None:
         """How many users were behind the window with event time `at`, where anything says so."""
-        start = at - self.width
         column = self.companions.get(USERS)
-        known = column.value_at(start) if column is not None else None
+        known = column.value_at(at - self.width) if column is not None else None
         return self.weight(at) if known is None else known
 
     def weight(self, at: int) -> float | None:

@@ -6,7 +6,7 @@ when it went wrong. Texts are rendered here, at the moment of judging, because t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -44,18 +44,8 @@ class Speaker:
         value, threshold = (None, None) if alert.silence else (shown[0].value, shown[0].threshold)
         users = ground.users(entry.at)
         annotations: Labels = {}
-        if entry.state in (State.FIRING, State.RESOLVED):
-            values = template.context(
-                labels=alert.labels,
-                value=value,
-                threshold=threshold,
-                peak=entry.peak,
-                users=users,
-                starts_at=entry.starts_at,
-                parts=shown,
-                tally=ground.tally(entry.at),
-            )
-            annotations = self._annotations(alert, entry, values, shown, ground)
+        if entry.state is State.FIRING or entry.state is State.RESOLVED:
+            annotations = self._annotations(alert, entry, shown, users, ground)
         return Transition(
             alert_id=alert.id,
             seq=alert.seq,
@@ -79,14 +69,26 @@ class Speaker:
         )
 
     def _annotations(
-        self, alert: Alert, entry: Entry, values: Mapping[str, object], shown: Sequence[Shown], ground: Ground
+        self, alert: Alert, entry: Entry, shown: Sequence[Shown], users: float | None, ground: Ground
     ) -> dict[str, str]:
-        rule = alert.rule
-        place = " ".join(filter(None, (alert.series.project, alert.series.product, alert.series.channel)))
-        texts, failed = self._texts[rule.name].render(values, f"{rule.name} on {place or alert.series.account}")
-        self.unrendered += failed
+        rule, series = alert.rule, alert.series
+        place = " ".join(filter(None, (series.project, series.product, series.channel))) or series.account
+        texts: dict[str, str] = {}
+        if rule.texts:
+            values = template.context(
+                labels=alert.labels,
+                value=None if alert.silence else shown[0].value,
+                threshold=None if alert.silence else shown[0].threshold,
+                peak=entry.peak,
+                users=users,
+                starts_at=entry.starts_at,
+                parts=shown,
+                tally=ground.tally(entry.at),
+            )
+            texts, failed = self._texts[rule.name].render(values, f"{rule.name} on {place}")
+            self.unrendered += failed
         if alert.silence:
-            since = f"no data for {alert.series.signal} since {hhmm(entry.starts_at)} UTC"
+            since = f"no data for {series.signal} since {hhmm(entry.starts_at)} UTC"
             texts["summary"] = f"{rule.name} cannot be judged on {place}: {since}"
         elif _closed(rule, entry, ground):
             texts["summary"] = f"{rule.name} is not judged on {place} at this hour: it may be going on"

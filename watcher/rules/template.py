@@ -5,7 +5,11 @@ invented values), so that a misspelt name is a config error and not a blank page
 never costs a page: the text falls back to plain words and the failure is counted by the caller.
 
 Values of labels come from end users' channel names; they are data here, never template source, and the targets escape
-them (invariant 7). Arithmetic that could fill memory (`"x" * 10**9`) is refused by the sandbox below.
+them (invariant 7). Jinja2's sandbox keeps a template from Python's insides but not from filling memory or running for
+ever (`"x" | center(10**9)`, loops in loops, a text doubled forty times), and both threaten the daemon and `check` alike
+(invariant 8). So only a small part of the language is read: values, sums, conditions, some filters, and loops over the
+few lists that an alert has. Nothing in that part grows beyond the template times those lists. A limit on time or output
+was considered: the one needs a thread that cannot be stopped, the other comes too late for one large text.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError, nodes
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -23,6 +27,7 @@ from watcher.model import Labels
 from watcher.rules.ground import Shown, Tally
 
 MAX_TEXT = 2_000  # characters of one rendered text
+MAX_SOURCE = 10_000  # characters of one template
 _UNKNOWN = "unknown"
 
 RESERVED = frozenset(
@@ -109,6 +114,62 @@ def context(
     }
 
 
+_LISTS = frozenset({"parts", "names"})
+_FILTERS = frozenset(
+    {"percent", "duration", "number", "abs", "capitalize", "d", "default", "e", "escape", "first", "float", "int"}
+    | {"join", "last", "length", "lower", "round", "title", "trim", "upper"}
+)
+_OFFERED = (
+    nodes.Template,
+    nodes.Output,
+    nodes.TemplateData,
+    nodes.Name,
+    nodes.Const,
+    nodes.Getattr,
+    nodes.Getitem,
+    nodes.Filter,
+    nodes.Test,
+    nodes.If,
+    nodes.CondExpr,
+    nodes.Compare,
+    nodes.Operand,
+    nodes.And,
+    nodes.Or,
+    nodes.Not,
+    nodes.Neg,
+    nodes.Pos,
+    nodes.Add,
+    nodes.Sub,
+    nodes.Mul,
+    nodes.Div,
+    nodes.FloorDiv,
+    nodes.Mod,
+    nodes.Pow,  # refused with its own words
+    nodes.Concat,
+    nodes.For,
+    nodes.List,
+    nodes.Tuple,
+    nodes.Keyword,
+)
+
+
+def _not_offered(source: nodes.Node, depth: int = 0) -> str | None:
+    """The first part of a template that is outside of what is offered."""
+    for node in source.iter_child_nodes():
+        if not isinstance(node, _OFFERED):
+            return f"{type(node).__name__.lower()} is not offered in texts"
+        if isinstance(node, nodes.Filter) and node.name not in _FILTERS:
+            return f"filter {node.name} is not offered in texts"
+        inner = depth
+        if isinstance(node, nodes.For):
+            inner += 1
+            if inner > 1 or not (isinstance(node.iter, nodes.Name) and node.iter.name in _LISTS):
+                return f"loops go over {' or '.join(sorted(_LISTS))} only, and not inside each other"
+        if (found := _not_offered(node, inner)) is not None:
+            return found
+    return None
+
+
 def complaint(text: str, label_names: Mapping[str, str]) -> str | None:
     """What is wrong with a template of a rule with these labels; None where it works."""
     sample = context(
@@ -121,8 +182,13 @@ def complaint(text: str, label_names: Mapping[str, str]) -> str | None:
         parts=[Shown("video_freeze_ratio", 0.5, 0.25)],
         tally=Tally(1, 2, ("c",)),
     )
+    if len(text) > MAX_SOURCE:
+        return f"it is longer than {MAX_SOURCE} characters"
     try:
-        _environment().from_string(text).render(sample)
+        environment = _environment()
+        if (beyond := _not_offered(environment.parse(text))) is not None:
+            return clip(beyond)
+        environment.from_string(text).render(sample)
     except TemplateSyntaxError as error:
         return clip(f"line {error.lineno} of the template: {error.message}")
     except (TemplateError, TypeError, ValueError, ArithmeticError, AttributeError, LookupError) as error:

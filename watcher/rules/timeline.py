@@ -6,7 +6,8 @@ gives the same entries as in one (invariant 3), which is also how the mark is mo
 
 It steps over *runs* of windows in which the condition holds, or in which clear holds, and finds the window at which a
 timer is full by counting: an hour of health costs nothing, a page costs a few comparisons. Stepping window by window is
-the obvious way (the oracle in the tests does so), and fifty times slower.
+the obvious way (the oracle in the tests does so), and fifty times slower. It only goes forward: a rule made by hand
+that calls clear what its condition is flaps from window to window, and ends.
 
 How timers run. Elapsed time is the event time between two judged windows less the missing windows between them, so it
 is the number of judged windows counted times their width: a missing window holds a timer and adds nothing. Three
@@ -68,6 +69,45 @@ class Track:
             unknown=self.unknown[:m],
             clear=lambda: self.clear()[:n],
             values=None if self.values is None else self.values[:n],
+        )
+
+    def after(self, at: int) -> Track:
+        """The part with event times after `at`."""
+        n = int(np.searchsorted(self.times, at, side="right"))
+        m = int(np.searchsorted(self.met, n))
+        return replace(
+            self,
+            times=self.times[n:],
+            met=self.met[m:] - n,
+            unknown=self.unknown[m:],
+            clear=lambda: self.clear()[n:],
+            values=None if self.values is None else self.values[n:],
+        )
+
+    def doubting(self, doubts: Ints) -> Track:
+        """The same windows, but for those with event times in `doubts`: judged, and neither met nor clear."""
+        times = np.union1d(self.times, doubts)
+        at = np.searchsorted(times, self.times)
+        sure = ~np.isin(self.times[self.met], doubts)
+        clear = np.zeros(len(times), dtype=np.bool_)
+        clear[at] = self.clear()
+        clear[np.searchsorted(times, doubts)] = False
+        return replace(
+            self, times=times, met=at[self.met[sure]], unknown=self.unknown[sure], clear=lambda: clear, values=None
+        )
+
+    def lacking(self, doubts: Ints) -> Track:
+        """The same windows without those with event times in `doubts`: missing."""
+        kept = ~np.isin(self.times, doubts)
+        at = np.cumsum(kept) - 1
+        sure = kept[self.met]
+        return replace(
+            self,
+            times=self.times[kept],
+            met=at[self.met[sure]],
+            unknown=self.unknown[sure],
+            clear=lambda: self.clear()[kept],
+            values=None,
         )
 
 
@@ -195,7 +235,7 @@ class _Walk:
         at = bisect_right(self.runs, position, key=_end)
         if at == len(self.runs):
             return None
-        start = self.runs[at].start
+        start = max(self.runs[at].start, position)
         self.since, self.origin = self._time(start), start
         self.peak, self.unguarded, self.counted = None, False, start
         self._look(start + 1)
@@ -254,7 +294,7 @@ class _Walk:
         for at in range(bisect_right(self.clear_runs, position, key=_end), len(self.clear_runs)):
             run = self.clear_runs[at]
             origin = self._clear_origin(run)
-            full = max(origin + self.need_clear, run.start)
+            full = max(origin + self.need_clear, run.start, position)
             if self.keep:
                 kept = self._falling_at(run.start) + self.keep
                 full = max(full, int(np.searchsorted(self.times, kept)))
@@ -298,8 +338,10 @@ class _Walk:
         if end <= self.counted:
             return
         if values is not None:
-            part = values[self.counted : end]
-            worst = float((np.fmax if self.track.worse_above else np.fmin).reduce(part))
+            if end - self.counted == 1:
+                worst = float(values[self.counted])
+            else:
+                worst = float((np.fmax if self.track.worse_above else np.fmin).reduce(values[self.counted : end]))
             pick = max if self.track.worse_above else min
             if not math.isnan(worst):
                 self.peak = worst if self.peak is None else pick(self.peak, worst)

@@ -11,13 +11,13 @@ from watcher.rules.ground import Ground
 
 WORDS: Mapping[str, str] = {
     "idle": "nobody was in calls: there is nothing to measure",
-    "unlooked": "not asked for yet: the next look brings it",
     "late": "asked for, and the vendor does not have it yet",
     "no_data": "the vendor answers for this time, with no data",
     "undecided": "the verdict waits for another signal, which is asked for first",
     "unguarded": "judged without the signal that the rule requires, which stayed unknown",
 }
-"""What each mark of an alert means, for people. `unlooked` is for whoever knows the time: event time has no "now"."""
+"""What each mark of an alert means, for people. What was *not looked at* yet lies after `frontier` and has no mark:
+event time has no "now", so only the schedule can say how much of it there is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +39,11 @@ class AlertView:
     threshold: float | None
     frontier: int
     marks: frozenset[str]
+
+    @property
+    def says(self) -> tuple[str, ...]:
+        """The marks in words, for people."""
+        return tuple(WORDS[mark] for mark in sorted(self.marks))
 
 
 def view_of(alert: Alert, ground: Ground, *, is_late: bool) -> AlertView:
