@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from watcher.providers.vonage import rows as rows_module
 from watcher.providers.vonage.points import Scale, Who, measure, votes
-from watcher.providers.vonage.rows import NEVER, WIDTH, YOUNG, Grid, StreamMemo, milliseconds
+from watcher.providers.vonage.rows import NEVER, VALUES, WIDTH, YOUNG, Grid, StreamMemo, milliseconds
 from watcher.providers.vonage.wire import Oddity, Stat, Tally
 
 BASE = 1_767_268_800  # a bucket's start
@@ -54,11 +54,9 @@ def test_means_are_over_streams_of_means_over_rows(given_: list[Given]) -> None:
             if start * 1000 <= BASE * 1000 + at < (start + WIDTH) * 1000 and video and loss is not None:
                 by_stream[stream].append(loss)
         found = votes(grid, start, everybody(5))
-        told = (
-            measure(found, np.ones(len(found.stream), np.bool_), "video_packet_loss_ratio", RATIO, 0.03)
-            if found
-            else None
-        )
+        chosen = np.ones(5 if found is None else len(found.stream), np.bool_)
+        signal = "video_packet_loss_ratio"
+        told = measure(found, chosen, (signal,), RATIO, {}).get(signal) if found else None
         if not by_stream:
             assert told is None
         else:
@@ -154,8 +152,8 @@ def test_impossible_values_are_none(value: float) -> None:
     grid.add(StreamMemo(index=0, began=0), [row], np.array([BASE * 1000]), tally)
     bucket = grid.bucket(BASE)
     assert bucket is not None
-    assert np.isnan(bucket["video_loss"][0])
-    assert bucket["video_bitrate"][0] == 50.0
+    assert np.isnan(bucket["values"][0, VALUES.index("video_loss")])
+    assert bucket["values"][0, VALUES.index("video_bitrate")] == 50.0
     assert tally[Oddity.IMPOSSIBLE] == 1
 
 
