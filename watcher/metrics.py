@@ -138,6 +138,7 @@ class Snapshot:
     reloads: Mapping[bool, int] = field(default_factory=dict)  # by whether it succeeded
     reloaded_at: float | None = None  # the last that succeeded; None: only the start
     restarts: Mapping[str, int] = field(default_factory=dict)  # by task that crashed
+    posts: Mapping[tuple[str, str], int] = field(default_factory=dict)  # (provider, what became of it)
     limits: Mapping[str, int] = field(default_factory=dict)  # by bound of the program: what it cost
 
 
@@ -426,6 +427,12 @@ def _program(snapshot: Snapshot) -> Iterator[Metric]:
         "Tasks that crashed and were begun anew.",
         ("task",),
         [((task,), count) for task, count in snapshot.restarts.items()],
+    )
+    yield _counters(
+        "watcher_hook_posts",
+        "Posts of vendors to their hooks, by what became of them.",
+        ("provider", "outcome"),
+        list(snapshot.posts.items()),
     )
     yield _counters(
         "watcher_limit_losses",

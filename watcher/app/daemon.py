@@ -153,6 +153,7 @@ class Daemon:
             reloads=self.reloads,
             reloaded_at=self._reloaded_at,
             restarts=self.restarts,
+            posts=self.posts,
         )
 
     def heard(self, provider: str, token: str, authorization: str | None, body: bytes) -> Heard | None:

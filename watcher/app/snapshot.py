@@ -31,6 +31,7 @@ def take(
     reloads: Mapping[bool, int],
     reloaded_at: float | None,
     restarts: Mapping[str, int],
+    posts: Mapping[tuple[str, str], int],
 ) -> Snapshot:
     """Everything as of `now`. Accounts that have not begun yet are shown with nothing."""
     views = [view for loop in loops.values() for view in loop.engine.alerts()]
@@ -53,6 +54,7 @@ def take(
         reloads=reloads,
         reloaded_at=reloaded_at,
         restarts=restarts,
+        posts=posts,
         limits={
             "kept_transitions": recorder.overflowed if recorder else 0,
             "retired_alerts": sum(loop.engine.stats.forgotten for loop in loops.values()),
