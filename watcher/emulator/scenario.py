@@ -11,14 +11,16 @@ The format, with every setting, is in docs/emulator.md.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from watcher.clock import DAY
-from watcher.emulator.faults import Fault, FaultShape, MomentField, Where
+from watcher.emulator import faultfile
+from watcher.emulator.faultfile import Setting
+from watcher.emulator.faults import FaultShape, MomentField, Where
 from watcher.emulator.world import (
     ENDPOINTS,
     HEALTHY,
@@ -176,24 +178,14 @@ class _ScenarioShape(Strict):
     faults: Annotated[tuple[_FaultShape, ...], Field(max_length=200)] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Setting:
-    """A setting of some kinds of faults: its default, or None where it must be given, and its range."""
-
-    kinds: tuple[str, ...]
-    default: float | None
-    low: float
-    high: float
-
-
-_SETTINGS: Mapping[str, _Setting] = {
-    "seconds": _Setting(("slow", "clock_skew"), None, -86_400, 86_400),
-    "per_minute": _Setting(("foreign",), None, 0, 100_000),
-    "bytes": _Setting(("huge",), 200_000_000, 1, 2e9),
-    "share": _Setting(("holes", "null_values", "zero_values"), 0.3, 0, 1),
-    "slots": _Setting(("late_slots",), 2, 1, 10),
-    "after": _Setting(("revised",), 600, 0, 86_400),
-    "factor": _Setting(("revised",), 2.0, 0, 100),
+_SETTINGS: Mapping[str, Setting] = {
+    "seconds": Setting(("slow", "clock_skew"), None, -86_400, 86_400),
+    "per_minute": Setting(("foreign",), None, 0, 100_000),
+    "bytes": Setting(("huge",), 200_000_000, 1, 2e9),
+    "share": Setting(("holes", "null_values", "zero_values"), 0.3, 0, 1),
+    "slots": Setting(("late_slots",), 2, 1, 10),
+    "after": Setting(("revised",), 600, 0, 86_400),
+    "factor": Setting(("revised",), 2.0, 0, 100),
 }
 
 
@@ -214,7 +206,7 @@ def _scenario(document: Document, epoch: float) -> Scenario:
         jitter=shape.jitter,
         accounts=accounts,
         incidents=tuple(_incident(incident, zero, products) for incident in shape.incidents),
-        faults=tuple(_fault(fault, zero) for fault in shape.faults),
+        faults=tuple(faultfile.fault(fault, fault.kind, _SETTINGS, zero) for fault in shape.faults),
     )
 
 
@@ -257,30 +249,6 @@ def _incident(shape: _IncidentShape, epoch: float, products: Mapping[str, tuple[
         start=start,
         end=start + shape.duration,
         levels=shape.levels.levels(),
-    )
-
-
-def _fault(shape: _FaultShape, epoch: float) -> Fault:
-    def setting(name: str) -> float:
-        value = getattr(shape, name)
-        default = _SETTINGS[name].default if shape.kind in _SETTINGS[name].kinds else None
-        return float(value if value is not None else default or 0.0)
-
-    return Fault(
-        kind=shape.kind,
-        since=shape.from_.at(epoch) if shape.from_ else float("-inf"),
-        until=shape.until.at(epoch) if shape.until else float("inf"),
-        every=shape.every,
-        probability=shape.probability,
-        where=Where(**{f.name: getattr(shape.where, f.name) for f in fields(Where)}),
-        seconds=setting("seconds"),
-        per_minute=setting("per_minute"),
-        size=int(setting("bytes")),
-        share=setting("share"),
-        slots=int(setting("slots")),
-        after=int(setting("after")),
-        factor=setting("factor"),
-        text=shape.text,
     )
 
 
@@ -361,26 +329,7 @@ def _incident_contradictions(
 def _fault_contradictions(
     document: Document, fault: _FaultShape, accounts: set[str], projects: set[str], epoch: float, loc: Loc
 ) -> Iterator[Problem]:
-    for name, setting in _SETTINGS.items():
-        value = getattr(fault, name)
-        if value is not None and fault.kind not in setting.kinds:
-            yield document.problem((*loc, name), f"{fault.kind} has no {name}", "remove it", at_key=True)
-        elif value is None and fault.kind in setting.kinds and setting.default is None:
-            yield document.problem(loc, f"{fault.kind} needs {name}", f"add `{name}:`")
-        elif value is not None and not setting.low <= value <= setting.high:
-            what = f"{name} is outside {setting.low:g} to {setting.high:g}"
-            yield document.problem((*loc, name), what, "choose one inside")
-    if fault.kind == "slow" and fault.seconds is not None and fault.seconds < 0:
-        yield document.problem((*loc, "seconds"), "an answer cannot come before its request", "write a positive number")
-    if fault.text is not None and fault.kind != "message":
-        yield document.problem((*loc, "text"), f"{fault.kind} has no text", "remove it", at_key=True)
-    if fault.every is not None and fault.probability is not None:
-        yield document.problem((*loc, "probability"), "every and probability exclude each other", "keep one of them")
-    if fault.from_ and fault.until and fault.until.at(epoch) <= fault.from_.at(epoch):
-        yield document.problem((*loc, "until"), "until is not after from", "mend one of them")
-    if fault.kind in ("clock_skew", "foreign") and (fault.every is not None or fault.probability is not None):
-        what = f"{fault.kind} has no every and no probability"
-        yield document.problem(loc, what, "limit it with from and until")
+    yield from faultfile.contradictions(document, fault, fault.kind, _SETTINGS, epoch, loc)
     limits = {f.name: getattr(fault.where, f.name) for f in fields(Where)}
     if fault.kind == "clock_skew" and any(values for key, values in limits.items() if key != "host"):
         yield document.problem((*loc, "where"), "clock_skew is limited by host only", "remove the rest")

@@ -90,6 +90,18 @@ def test_reading_again_changes_nothing(given_: list[Given], random: object) -> N
     assert len(once) == len(twice) or not first
 
 
+def test_a_row_that_comes_twice_in_one_answer_is_one() -> None:
+    """The later copy holds, and the row has one vote."""
+    grid = Grid()
+    grid.begin(BASE)
+    stats = [Stat(has_video=True, video_packet_loss=loss) for loss in (0.5, 0.5, 0.1)]
+    grid.add(StreamMemo(index=0, began=0), stats, np.array([BASE * 1000, BASE * 1000 + 9, BASE * 1000]), Tally())
+    bucket = grid.bucket(BASE)
+    assert bucket is not None
+    assert bucket["at"].tolist() == [0, 9]
+    assert bucket["values"][0, VALUES.index("video_loss")] == pytest.approx(0.1)
+
+
 def low(stream: int, at: int, bitrate: float) -> Given:
     return stream, at, True, 0.0, bitrate
 

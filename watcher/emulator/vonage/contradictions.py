@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
+from watcher.emulator import faultfile
 from watcher.emulator.faults import Where
 from watcher.emulator.vonage.sessions import turns_kept
 from watcher.emulator.vonage.shapes import (
@@ -151,24 +152,7 @@ def _incident_contradictions(
 def _fault_contradictions(
     document: Document, fault: FaultShape, projects: Mapping[str, ProjectShape], epoch: float, loc: Loc
 ) -> Iterator[Problem]:
-    for name, setting in SETTINGS.items():
-        value = getattr(fault, name)
-        if value is not None and fault.kind not in setting.kinds:
-            yield document.problem((*loc, name), f"{fault.kind} has no {name}", "remove it", at_key=True)
-        elif value is None and fault.kind in setting.kinds and setting.default is None:
-            yield document.problem(loc, f"{fault.kind} needs {name}", f"add `{name}:`")
-        elif value is not None and not setting.low <= value <= setting.high:
-            what = f"{name} is outside {setting.low:g} to {setting.high:g}"
-            yield document.problem((*loc, name), what, "choose one inside")
-    if fault.kind == "slow" and fault.seconds is not None and fault.seconds < 0:
-        yield document.problem((*loc, "seconds"), "an answer cannot come before its request", "write a positive number")
-    if fault.every is not None and fault.probability is not None:
-        yield document.problem((*loc, "probability"), "every and probability exclude each other", "keep one of them")
-    if fault.from_ and fault.until and fault.until.at(epoch) <= fault.from_.at(epoch):
-        yield document.problem((*loc, "until"), "until is not after from", "mend one of them")
-    if fault.kind in ("clock_skew", "foreign") and (fault.every is not None or fault.probability is not None):
-        what = f"{fault.kind} has no every and no probability"
-        yield document.problem(loc, what, "limit it with from and until")
+    yield from faultfile.contradictions(document, fault, fault.kind, SETTINGS, epoch, loc)
     yield from _place_contradictions(document, fault, sorted(projects), (*loc, "where"))
 
 

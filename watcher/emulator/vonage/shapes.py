@@ -107,11 +107,11 @@ Kinds of faults and their settings:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from watcher.emulator.faultfile import Setting
 from watcher.emulator.faults import FaultShape as CommonFaultShape
 from watcher.emulator.faults import MomentField
 from watcher.secret import Secret
@@ -307,16 +307,6 @@ class ScenarioShape(Strict):
     daily_delay: Annotated[Duration, Field(le=7 * 86_400)] = 42 * 3600
     incidents: Annotated[tuple[IncidentShape, ...], Field(max_length=1000)] = ()
     faults: Annotated[tuple[FaultShape, ...], Field(max_length=200)] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A setting of some kinds of faults: its default, or None where it must be given, and its range."""
-
-    kinds: tuple[str, ...]
-    default: float | None
-    low: float
-    high: float
 
 
 SETTINGS: Mapping[str, Setting] = {
