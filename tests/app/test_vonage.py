@@ -147,6 +147,30 @@ async def test_a_restart_forgets_and_repeats_nothing(tmp_path: Path) -> None:
     assert any("RESOLVED" in text for text in rooms.texts())
 
 
+async def test_what_was_found_out_is_kept(tmp_path: Path) -> None:
+    """The unit of bitrates, told by an hour of rows, is known after a restart that reads five minutes of them."""
+    clock = VirtualClock(epoch=NOON, jumping=True)
+    rooms = Rooms(clock, tmp_path, plain(projects=[project()]))
+    await rooms.run(120)
+    rooms.start()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(rooms.daemon.run)
+        await sleep(clock, 90)
+        assert any(
+            series.signal == "video_bitrate_bytes_per_second" and at > NOON - 240
+            for series, _, at, *_ in rooms.daemon.snapshot().values
+        )
+        await rooms.daemon.stop()
+
+
+async def test_looks_keep_their_distance(tmp_path: Path) -> None:
+    """A look a minute, no more: discovery, counts and rows are three requests here."""
+    clock = VirtualClock(epoch=NOON, jumping=True)
+    report = await Rooms(clock, tmp_path, plain(projects=[project()])).run(1800)
+    (insights,) = [row for row in report["requests"] if row["family"] == "insights"]
+    assert 30 * 2 <= insights["total"] <= 32 * 3
+
+
 async def test_webhooks_tell_of_disconnects_before_statistics_do(tmp_path: Path) -> None:
     """A burst of network disconnects pages within three minutes, from posts that come twice and out of order."""
     clock = VirtualClock(epoch=NOON, jumping=True)
@@ -160,7 +184,7 @@ async def test_webhooks_tell_of_disconnects_before_statistics_do(tmp_path: Path)
     report = await rooms.run(1500, hooks=True)
     (alert,) = [a for a in report["alerts"] if a["rule"] == "DisconnectsByNetwork"]
     assert "2026-01-01T12:10:00Z" < alert["notified_at"] <= "2026-01-01T12:14:00Z"
-    assert rooms.daemon.posts["vonage", "taken"] > 60
+    assert rooms.daemon.hooks["vonage", "taken"] > 60
     posted: Any = rooms.emulator.report()
     assert posted["webhooks"]["classroom"]["duplicates"] > 5
     assert posted["webhooks"]["classroom"]["failed"] == 0

@@ -96,8 +96,7 @@ class Daemon:
         self.reloads: dict[bool, int] = {True: 0, False: 0}
         self.restarts: dict[str, int] = {}
         self._tasks: set[str] = set()
-        self.posts: Counter[tuple[str, str]] = Counter()  # (provider, what became of it)
-        self.hooks: dict[tuple[str, str], int] = {}  # by hook and outcome
+        self.hooks: Counter[tuple[str, str]] = Counter()  # by hook and outcome
         self._clock = clock
         self._transports = transports or {}
         self._senders = senders or self._sender
@@ -158,7 +157,7 @@ class Daemon:
 
     def hook_answered(self, hook: str, outcome: str) -> None:
         """For the counters."""
-        self.hooks[hook, outcome] = self.hooks.get((hook, outcome), 0) + 1
+        self.hooks[hook, outcome] += 1
 
     async def writable(self) -> bool:
         """Whether the state could be written now."""
@@ -218,7 +217,7 @@ class Daemon:
             loop = self._parts.loops.get(account.name) if self._parts else None
             if account.settings.provider == provider and loop is not None and isinstance(loop.source, Hearing):
                 outcome = outcome or loop.source.hear(token, authorization, body)
-        self.posts[provider, str(outcome or "unknown")] += 1
+        self.hooks[provider, str(outcome or "unknown")] += 1
         return outcome
 
     async def report(self) -> Report:

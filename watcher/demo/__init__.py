@@ -1,9 +1,9 @@
-"""The demo: an emulated vendor and the daemon in one process, on an accelerated clock, over real HTTP.
+"""The demo: two emulated vendors and the daemon in one process, on an accelerated clock, over real HTTP.
 
 Nothing in it is staged: the daemon is the one that `watcher run` starts, with the shipped rules; the emulator is the
 one that `watcher emulate` serves; messages go through Apprise to a web hook that prints them. Only the clock differs:
-an hour passes in a minute. Two incidents: one that had begun before the start (one look at the vendor's history is
-enough to page for it), and one that begins while we watch.
+an hour passes in a minute. Two incidents at each vendor: one that had begun before the start (one look at the vendor's
+history is enough to page for it), and one that begins while we watch.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from watcher.clock import VirtualClock, hhmm, real_sleep, rfc3339
 from watcher.config import build
 from watcher.emulator.agora import build_agora
 from watcher.emulator.scenario import read as read_scenario
+from watcher.emulator.vonage.scenario import read as read_vonage
+from watcher.emulator.vonage.server import build_vonage
 from watcher.httpserver import serve
 from watcher.yamlfile import loads
 
@@ -41,14 +43,17 @@ Say = Callable[[str], None]
 async def run_demo(*, seconds: float, rate: float, say: Say) -> dict[str, Any]:
     """Run for `seconds` of wall time at `rate` run seconds per second; returns the report of design section 8."""
     clock = VirtualClock(epoch=EPOCH, rate=rate)
-    scenario = read_scenario(_HERE / "scenario.yaml", epoch=clock.now())
+    epoch = clock.now()
+    scenario = read_scenario(_HERE / "scenario.yaml", epoch=epoch)
     emulator = build_agora(scenario, clock)
+    second = build_vonage(read_vonage(_HERE / "vonage.yaml", epoch=epoch), clock)
     say(f"An hour of calls in {3600 / rate:.0f} seconds, starting at {hhmm(EPOCH)} UTC; stops after {seconds:.0f} s.\n")
     with tempfile.TemporaryDirectory(prefix="watcher-demo-") as folder:
         async with anyio.create_task_group() as tasks:
             vendor = await tasks.start(lambda task_status: _serve(emulator.app, task_status, date_header=False))
+            vonage = await tasks.start(lambda task_status: _serve(second.app, task_status, date_header=False))
             hook = await tasks.start(lambda task_status: _serve(_printer(clock, say), task_status))
-            document = loads(_config(vendor=vendor, hook=hook, folder=Path(folder)), "demo config")
+            document = loads(_config(vendor=vendor, vonage=vonage, hook=hook, folder=Path(folder)), "demo config")
             daemon = Daemon(config=build(document, _HERE), clock=clock)
             tasks.start_soon(daemon.run)
             await real_sleep(seconds)
@@ -65,10 +70,11 @@ def shipped_rules() -> Path:
     return checkout if (checkout / "agora.yaml").is_file() else Path(sys.prefix) / "share" / "watcher" / "rules"
 
 
-def _config(*, vendor: int, hook: int, folder: Path) -> str:
+def _config(*, vendor: int, vonage: int, hook: int, folder: Path) -> str:
     text = (_HERE / "config.yaml").read_text()
     fill = {
         "vendor": f"http://127.0.0.1:{vendor}",
+        "vonage": f"http://127.0.0.1:{vonage}",
         "hook": f"json://127.0.0.1:{hook}/",
         "rules": str(shipped_rules()),
         "state": f"sqlite:///{folder}/state.db",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
@@ -30,18 +30,19 @@ def routes(hear: Hear) -> list[BaseRoute]:
     """The hook's route."""
 
     async def post(request: Request) -> Response:
-        body = bytearray()
+        body, more = b"", True
         with real_deadline(WITHIN) as deadline:
-            try:
-                async for chunk in request.stream():
-                    body += chunk
-                    if len(body) > MAX_BODY:
-                        return Response(status_code=413)
-            except ClientDisconnect:
-                return Response(status_code=400)
+            while more:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    return Response(status_code=400)
+                body += message.get("body", b"")
+                more = message.get("more_body", False)
+                if len(body) > MAX_BODY:
+                    return Response(status_code=413)
         if deadline.cancelled_caught:
             return Response(status_code=408)
         token = request.path_params["token"]
-        return Response(status_code=_STATUS[hear(token, request.headers.get("authorization"), bytes(body))])
+        return Response(status_code=_STATUS[hear(token, request.headers.get("authorization"), body)])
 
     return [Route("/hooks/vonage/{token}", post, methods=["POST"])]

@@ -5,8 +5,8 @@ date. That is up to eight hours off and never matters: a daily figure that is 36
 hour. Its product says `daily`, and latency and bitrate of a day are signals of their own: no rule mixes them with live
 ones.
 
-A day counts as settled three days after it ended. Figures may be null, missing or without attempts: then there is no
-point. Rates are failures over attempts, weighed by attempts.
+A day counts as settled a day after it should have come. Figures may be null, missing or without attempts: then there is
+no point. Rates are failures over attempts, weighed by attempts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from watcher.clock import DAY, HOUR, Clock
+from watcher.clock import DAY, Clock
 from watcher.model import Answer, Points, Purse, Query, Series, Span
 from watcher.providers.vendortime import VendorTime
 from watcher.providers.vonage import documents, wire
@@ -48,7 +48,7 @@ class Daily:
         tally: Tally = Tally()
         talk = self._client.talk(purse, tally)
         now = self._vendor_time.earliest()
-        end = math.floor((now - DAILY_DELAY) / DAY) * DAY + DAY  # what is younger may be there already
+        end = math.floor((now - DAILY_DELAY) / DAY) * DAY
         oldest = end - KEPT_DAYS * DAY
         begin = end - FIRST_DAYS * DAY if covered is None else max(covered - _AGAIN * DAY, oldest)
         begin = min(begin, end - DAY)
@@ -61,12 +61,13 @@ class Daily:
             raise refusal.error() from refusal
         except OutOfBudget:
             tally[Oddity.UNREAD] += 1
-            end = begin
-        span = Span(begin, max(begin, end - DAY))
+            end, found = begin, {}
+        newest = max((day for days in found.values() for day in days), default=begin - DAY)
+        span = Span(begin, max(begin, end, newest + DAY))  # what is younger may be there already
         return Answer(
             query=query,
             asked=span,
-            settled=max(span.start, math.floor((now - DAILY_DELAY - DAY) / DAY) * DAY),
+            settled=max(span.start, end - DAY),
             points=tuple(_points(series, days, span) for series, days in found.items() if days),
             received_at=self._clock.now(),
             lost=Span(covered, oldest) if covered is not None and covered < oldest else None,
@@ -80,7 +81,7 @@ class Daily:
         wanted = {(series.product, series.signal): series for series in query.series}
         at, seen = "", {""}
         for _ in range(MAX_PAGES):
-            variables = {"start": begin * 1000, "end": (end + 12 * HOUR) * 1000, "at": at}
+            variables = {"start": begin * 1000, "end": (end + 3 * DAY) * 1000, "at": at}
             body = await talk.graphql(text, variables)
             data = body.data.project.project_data if body.data and body.data.project else None
             for metric in (data.resources if data else None) or ():

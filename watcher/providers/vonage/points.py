@@ -17,14 +17,14 @@ some sessions only and would bias it. A named session is judged by everybody in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from watcher.providers.vonage.rows import AUDIO, LOW, VALUES, VIDEO, WIDTH, Grid
+from watcher.providers.vonage.rows import AUDIO, BITRATE, LOW, VALUES, VIDEO, WIDTH, Grid
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -46,6 +46,8 @@ MEASURED: Mapping[str, tuple[str, str]] = {
     "video_stall_ratio": ("stalled", "mean"),
 }
 """Signal -> the value of each stream behind it, and what is made of those."""
+
+_MEDIA = np.array([AUDIO if name.startswith("audio") else VIDEO for name in VALUES], np.uint8)
 
 
 class Scale(NamedTuple):
@@ -95,51 +97,78 @@ def votes(grid: Grid, start: int, who: Who) -> Votes | None:
     rows = grid.bucket(start)
     if rows is None or not len(rows):
         return None
-    stream, first = np.unique(rows["stream"].astype(np.int64), return_index=True)
-    flags = rows["flags"]
-    found: dict[str, Floats] = {}
-    for name in VALUES:
-        on = (flags & (AUDIO if name.startswith("audio") else VIDEO)) > 0
-        found[name] = _mean(rows[name].astype(np.float64), on, first)
+    stream, first = _streams(rows)
+    means = _means(rows["values"].astype(np.float64), rows["flags"][:, None] & _MEDIA > 0, first)
+    found = {name: means[:, column] for column, name in enumerate(VALUES)}
     found["stalled"] = _stalled(grid, start, stream, *_low(rows, first), who)
     return Votes(stream, found)
 
 
-def measure(votes: Votes, chosen: Bools, signal: str, scale: Scale, line: float) -> Value | None:
-    """A signal over the chosen streams; None where none of them measured it, or in a unit that is not known."""
-    name, kind = MEASURED[signal]
-    factor = scale.of(name)
+def measure(
+    votes: Votes, chosen: Bools, signals: Iterable[str], scale: Scale, lines: Mapping[str, float]
+) -> dict[str, Value]:
+    """Signals over the chosen streams, without those that none of them measured or whose unit is not known.
+
+    `lines` says per value (`video_loss`) where a stream counts as over it.
+    """
+    found: dict[str, Value] = {}
+    ready: dict[str, Floats] = {}
+    for signal in signals:
+        name, kind = MEASURED[signal]
+        if name not in ready:
+            ready[name] = _given(votes.values[name][chosen], name, scale.of(name))
+        values = ready[name]
+        if not len(values):
+            continue
+        match kind:
+            case "p95":
+                result = _p95(np.sort(values))
+            case "over":
+                result = int(np.count_nonzero(values > lines[name])) / len(values)
+            case _:
+                result = float(values.sum()) / len(values)
+        found[signal] = Value(result, float(len(values)))
+    return found
+
+
+def _given(values: Floats, name: str, factor: float | None) -> Floats:
+    """The votes that there are, in our units; none where the unit is not known."""
     if factor is None:
-        return None
-    values = votes.values[name][chosen]
-    values = values[~np.isnan(values)] * factor
-    if not len(values):
-        return None
-    if name.endswith("loss"):
-        values = np.minimum(values, 1.0)
-    match kind:
-        case "p95":
-            result = np.quantile(values, 0.95)
-        case "over":
-            result = np.count_nonzero(values > line) / len(values)
-        case _:
-            result = values.mean()
-    return Value(float(result), float(len(values)))
+        return values[:0]
+    given: Floats = values[~np.isnan(values)] * factor
+    return np.minimum(given, 1.0) if name.endswith("loss") else given
 
 
-def _mean(values: Floats, on: Bools, first: npt.NDArray[np.intp]) -> Floats:
-    """The mean of each stream's values that count; NaN where none does."""
+def _p95(ordered: Floats) -> float:
+    """The 95th percentile, between its two neighbours: as `numpy.quantile` has it, at a tenth of the cost."""
+    place = 0.95 * (len(ordered) - 1)
+    low = int(place)
+    high = min(low + 1, len(ordered) - 1)
+    return float(ordered[low] + (ordered[high] - ordered[low]) * (place - low))
+
+
+def _means(values: Floats, on: Bools, first: npt.NDArray[np.intp]) -> Floats:
+    """The mean of each stream's values that count, by column; NaN where none does."""
     counts = on & ~np.isnan(values)
+    if len(first) == len(values):  # one row each: the usual case
+        return np.where(counts, values, np.nan)
     sums = np.add.reduceat(np.where(counts, values, 0.0), first)
     number = np.add.reduceat(counts.astype(np.float64), first)
-    result: Floats = np.divide(sums, number, out=np.full(len(first), np.nan), where=number > 0)
+    result: Floats = np.divide(sums, number, out=np.full(sums.shape, np.nan), where=number > 0)
     return result
+
+
+def _streams(rows: npt.NDArray[np.void]) -> tuple[Ints, npt.NDArray[np.intp]]:
+    """The streams of a bucket, ascending as its rows do, and where the rows of each begin."""
+    index = rows["stream"]
+    first = np.flatnonzero(np.concatenate([[True], index[1:] != index[:-1]]))
+    return index[first].astype(np.int64), first
 
 
 def _low(rows: npt.NDArray[np.void], first: npt.NDArray[np.intp]) -> tuple[Bools, Bools]:
     """Which streams have video rows, and of which all have next to no bitrate."""
     flags = rows["flags"]
-    video = (flags & VIDEO > 0) & ~np.isnan(rows["video_bitrate"])
+    video = (flags & VIDEO > 0) & ~np.isnan(rows["values"][:, BITRATE])
     has = np.add.reduceat(video.astype(np.int64), first)
     low = np.add.reduceat((video & (flags & LOW > 0)).astype(np.int64), first)
     return has > 0, (has > 0) & (low == has)
@@ -151,7 +180,7 @@ def _stalled(grid: Grid, start: int, stream: Ints, has: Bools, low: Bools, who: 
         for earlier in (start - 2 * WIDTH, start - WIDTH):  # the nearer one has the last word
             rows = grid.bucket(earlier)
             if rows is not None and len(rows):
-                theirs, first = np.unique(rows["stream"], return_index=True)
+                theirs, first = _streams(rows)
                 had, were = _low(rows, first)
                 before.update(zip(theirs[had].tolist(), were[had].tolist(), strict=True))
     stalled = np.full(len(stream), np.nan)

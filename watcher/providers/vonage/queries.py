@@ -29,7 +29,7 @@ from watcher.providers.vonage.settings import Project, VonageAccount
 Kind = Literal["stats", "live", "daily"]
 
 DAILY = "daily"  # the product of project insights' series: never mixed with live ones
-DAILY_DELAY = 48.0 * HOUR
+DAILY_DELAY = 56.0 * HOUR  # after 24:00 UTC of a date: its Pacific day ends eight hours later, its figures come by 48 h
 LIVE_WIDTH = 60
 LIVE_DELAY = 10.0
 SETTLE = 4  # windows of statistics that may still get rows: some come two minutes late

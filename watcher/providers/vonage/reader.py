@@ -301,9 +301,9 @@ class Reader:
 
     async def _read(self, talk: Talk, batch: Sequence[tuple[Session, Meeting, Stream]], moment: Moment) -> None:
         kind = batch[0][2].kind
-        rows = _page_size(max(stream.total - (stream.seen or 0) for _, _, stream in batch))
+        size = _page_size(max(stream.total - (stream.seen or 0) for _, _, stream in batch))
         offsets = [stream.seen or 0 for _, _, stream in batch]
-        variables: dict[str, object] = {"n": rows}
+        variables: dict[str, object] = {"n": size}
         for i, ((session, meeting, stream), offset) in enumerate(zip(batch, offsets, strict=True)):
             variables[f"s{i}"] = session.id
             variables[f"m{i}"] = meeting.id
@@ -323,9 +323,13 @@ class Reader:
         project = body.data.project if body.data else None
         answers = (project.session_data if project else None) or {}
         taken: list[tuple[StreamMemo, list[Stat], Ints]] = []
-        for i, ((_, meeting, stream), offset) in enumerate(zip(batch, offsets, strict=True)):
+        parties = [_only_party(answers.get(f"r{i}"), kind) for i in range(len(batch))]
+        stats = [_stats_of(party) for party in parties]
+        times = _split(
+            milliseconds([stat.created_at for rows in stats for stat in rows]), [len(rows) for rows in stats]
+        )
+        for (_, meeting, stream), offset, party, rows, at in zip(batch, offsets, parties, stats, times, strict=True):
             stream.tries += 1
-            party = _only_party(answers.get(f"r{i}"), kind)
             if party is None or party.stream_stats_collection is None:
                 continue  # gone in the middle of it: asked again, a few times, then with the next look
             mine = self._meant(talk, meeting, stream, party)
@@ -336,7 +340,7 @@ class Reader:
             total = party.stream_stats_collection.total_count
             if total is not None:
                 mine.total = max(total, 0)
-            self._take(talk, mine, offset, list(_objects(party.stream_stats_collection.resources)), moment, taken)
+            self._take(talk, mine, offset, rows, at, moment, taken)
         self.grid.add_many(taken, talk.tally)
 
     def _meant(self, talk: Talk, meeting: Meeting, stream: Stream, party: wire.Party) -> Stream | None:
@@ -358,11 +362,11 @@ class Reader:
         stream: Stream,
         offset: int,
         rows: list[Stat],
+        times: Ints,
         moment: Moment,
         taken: list[tuple[StreamMemo, list[Stat], Ints]],
     ) -> None:
         """Rows of one stream, if they continue what is known."""
-        times = milliseconds([row.created_at for row in rows])
         timeless = int((times == NEVER).sum())
         future = times > (moment.now * 1000 + AHEAD)
         talk.tally[Oddity.NO_TIME] += timeless
@@ -420,7 +424,8 @@ class Reader:
             stream.expected = None
             if len(rows) < stream.total:
                 talk.tally[Oddity.OVERFLOW] += stream.total - len(rows)
-            self._take(talk, stream, 0, rows, moment, taken)
+            times = milliseconds([row.created_at for row in rows])
+            self._take(talk, stream, 0, rows, times, moment, taken)
             stream.seen = stream.total
         self.grid.add_many(taken, talk.tally)
 
@@ -539,6 +544,15 @@ def _parties(found: wire.Sessions | None, kind: str, *, began: int | None = None
 def _only_party(sessions: wire.Sessions | None, kind: str) -> wire.Party | None:
     parties = _parties(sessions, kind)
     return next(_objects(parties.resources if parties else None), None)
+
+
+def _stats_of(party: wire.Party | None) -> list[Stat]:
+    collection = party.stream_stats_collection if party else None
+    return list(_objects(collection.resources if collection else None))
+
+
+def _split(times: Ints, lengths: Sequence[int]) -> list[Ints]:
+    return np.split(times, np.cumsum(lengths)[:-1])
 
 
 def _session_of(item: object) -> Session:

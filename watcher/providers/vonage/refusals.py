@@ -137,8 +137,10 @@ def _uncoded(words: str) -> Meaning:
 
 def _read(error: object) -> _Error | None:
     try:
+        if isinstance(error, msgspec.Raw):
+            error = msgspec.json.decode(error)
         return msgspec.convert(error, _Error, strict=False)
-    except (msgspec.ValidationError, RecursionError):
+    except (msgspec.DecodeError, RecursionError):
         return None
 
 

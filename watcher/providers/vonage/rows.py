@@ -16,8 +16,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
+from operator import attrgetter
+from typing import cast
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -35,7 +37,8 @@ AUDIO, VIDEO, LOW = 1, 2, 4  # bits of `flags`: what is on, and that the bitrate
 _LOW_SHARE = 0.05  # of a stream's own usual bitrate (section 5.3)
 _ABSURD = 1e9
 _WIDE = 640  # pixels
-_ENOUGH = 1000  # bitrates to tell their unit by
+_ENOUGH = 250  # bitrates to tell their unit by
+_MOST_STREAMS = 1 << 20  # numbers of streams, beyond every bound of theirs
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -43,10 +46,25 @@ Rows = npt.NDArray[np.void]
 
 VALUES = ("audio_loss", "audio_latency", "audio_bitrate", "video_loss", "video_latency", "video_bitrate")
 
-ROW = np.dtype([("stream", "i4"), ("at", "i4"), ("flags", "u1"), *((name, "f4") for name in VALUES)])
-"""`at`: milliseconds inside the bucket."""
+_FORM = "0000-00-00T00:00:00.000Z"
+_DIGITS = np.array([i for i, sign in enumerate(_FORM) if sign == "0"])
+_MARKS = np.array([i for i, sign in enumerate(_FORM) if sign != "0"])
+_MARKED = np.frombuffer(_FORM.encode(), np.uint8)[_MARKS]
+_IN_DAY = (36_000_000, 3_600_000, 600_000, 60_000, 10_000, 1000, 100, 10, 1)  # milliseconds per digit
+_IN_DATE = tuple(10**power for power in range(7, -1, -1))
 
-_astuple = msgspec.structs.astuple
+_VENDORS = (
+    "audio_packet_loss",
+    "audio_latency_ms",
+    "audio_bitrate_kbps",
+    "video_packet_loss",
+    "video_latency_ms",
+    "video_bitrate_kbps",
+)
+BITRATE = VALUES.index("video_bitrate")
+
+ROW = np.dtype([("stream", "i4"), ("at", "i4"), ("flags", "u1"), ("values", "f4", (len(VALUES),))])
+"""`at`: milliseconds inside the bucket; `values` in the order of `VALUES`."""
 
 
 @dataclass(slots=True)
@@ -74,9 +92,10 @@ class _Bucket:
         return self.parts[0]
 
     def add(self, rows: Rows) -> None:
+        """Take rows in that are in order and each there once."""
+        self.merged = not self.parts
         self.parts.append(rows)
         self.rows += len(rows)
-        self.merged = False
 
 
 class Grid:
@@ -116,8 +135,8 @@ class Grid:
             return
         times = np.concatenate([times for _, _, times in read])
         lengths = [len(rows) for _, rows, _ in read]
-        numbers = np.array([_astuple(stat)[:8] for stat in stats], np.float64)
-        values = numbers[:, 2:]
+        audio, video = (_is_set(stats, name) for name in ("has_audio", "has_video"))
+        values = np.stack([_column(stats, name) for name in _VENDORS], axis=1)
         wrong = (values < 0) | (np.abs(values) > _ABSURD)
         wrong[:, (0, 3)] |= values[:, (0, 3)] > 100.0
         if wrong.any():
@@ -125,9 +144,8 @@ class Grid:
             values[wrong] = np.nan
         index = np.repeat(np.array([memo.index for memo, _, _ in read], np.int32), lengths)
         began = np.repeat(np.array([memo.began for memo, _, _ in read], np.int64), lengths)
-        on = np.nan_to_num(numbers[:, :2]) > 0
-        flags = on[:, 0] * AUDIO + on[:, 1] * VIDEO + self._low(read, values[:, 5], on[:, 1], lengths) * LOW
-        self._learn(stats, values, on[:, 1])
+        flags = audio * AUDIO + video * VIDEO + self._low(read, values[:, 5], video, lengths) * LOW
+        self._learn(stats, values, video)
         self._put(times, times - began >= YOUNG, index, flags, values, tally)
 
     def touched(self, *, until: int) -> list[int]:
@@ -175,28 +193,28 @@ class Grid:
         values: npt.NDArray[np.float64],
         tally: Tally,
     ) -> None:
-        start = times // (WIDTH * 1000) * WIDTH
-        late = start < self.floor
+        """Into their buckets, in order: sorted once for all of them, since a reply holds many buckets."""
+        number = times // (WIDTH * 1000)
+        late = number * WIDTH < self.floor
         if late.any():
             tally[Oddity.OUTDATED] += int(late.sum())
-        keep = ~late & judged
-        start, times = start[keep], times[keep]
-        rows = np.empty(len(start), ROW)
-        rows["stream"], rows["flags"] = index[keep], flags[keep]
-        rows["at"] = times - start * 1000
-        for column, name in enumerate(VALUES):
-            rows[name] = values[keep, column]
-        order = np.argsort(start, kind="stable")
-        start, rows = start[order], rows[order]
-        edges = np.flatnonzero(np.diff(start)) + 1
-        for part in np.split(np.arange(len(start)), edges):
-            if not len(part):
-                continue
-            first = int(start[part[0]])
-            bucket = self._buckets.setdefault(first, _Bucket())
-            before = bucket.rows
-            bucket.add(rows[part])
-            self._rows += bucket.rows - before
+        at = times - number * (WIDTH * 1000)
+        key = (number * _MOST_STREAMS + index) * (WIDTH * 1000) + at
+        order = np.argsort(key, kind="stable")
+        order = order[(~late & judged)[order]]
+        key = key[order]
+        if not len(order):
+            return
+        order = order[np.concatenate([key[1:] != key[:-1], [True]])]  # the later copy of two
+        rows = np.empty(len(order), ROW)
+        rows["stream"], rows["flags"], rows["at"] = index[order], flags[order], at[order]
+        rows["values"] = values[order]
+        number = number[order]
+        edges = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(rows)]
+        for low, high in pairwise(edges):
+            first = int(number[low]) * WIDTH
+            self._buckets.setdefault(first, _Bucket()).add(rows[low:high])
+            self._rows += high - low
             self._touched.add(first)
 
     def _low(
@@ -225,7 +243,7 @@ class Grid:
         if loss.size and not np.isnan(loss).all():
             self.most_loss = max(self.most_loss, float(np.nanmax(loss)))
         if len(self.widest) < _ENOUGH:
-            found = np.flatnonzero(video & (values[:, 5] > 0)).tolist()
+            found = np.flatnonzero(video & (values[:, 5] > 0))[: _ENOUGH - len(self.widest)].tolist()
             wide = [i for i in found if _width(stats[i].video_resolution) >= _WIDE]
             self.widest = np.concatenate([self.widest, values[wide, 5].astype(np.float32)])[:_ENOUGH]
 
@@ -233,6 +251,15 @@ class Grid:
         bucket = self._buckets.pop(start)
         self._rows -= bucket.rows
         self._touched.discard(start)
+
+
+def _is_set(stats: Sequence[Stat], name: str) -> npt.NDArray[np.bool_]:
+    return np.fromiter(map(attrgetter(name), stats), np.bool_, len(stats))
+
+
+def _column(stats: Sequence[Stat], name: str) -> npt.NDArray[np.float64]:
+    """One field of all rows; NaN where it is not there."""
+    return np.array([*map(attrgetter(name), stats)], np.float64)
 
 
 def _distinct(rows: Rows) -> Rows:
@@ -260,9 +287,39 @@ NEVER = int(np.iinfo(np.int64).min)
 
 
 def _plainly(stamps: Sequence[str | None]) -> Ints:
-    if not all(len(stamp) == 24 and stamp[23] == "Z" for stamp in stamps):  # type: ignore[arg-type, index]
+    """All of them in the documented form, digit by digit as columns; raises where one is not in it."""
+    texts: Sequence[str] = cast("Sequence[str]", stamps)  # None raises, as wanted
+    joined = "".join(texts).encode("ascii")
+    if not texts:
+        return np.empty(0, np.int64)
+    if len(joined) != 24 * len(texts):
         raise ValueError("not in the documented form")
-    return np.array([stamp[:23] for stamp in stamps], "datetime64[ms]").astype(np.int64)  # type: ignore[index]
+    signs = np.frombuffer(joined, np.uint8).reshape(-1, 24)
+    digits = signs[:, _DIGITS] - np.uint8(ord("0"))  # what is less than a zero becomes more than a nine
+    if (signs[:, _MARKS] != _MARKED).any() or digits.max() > 9:
+        raise ValueError("not in the documented form")
+    columns = np.ascontiguousarray(digits.T).astype(np.int64)
+    day, in_day = (
+        _weighed(columns[part], weights) for part, weights in ((slice(8), _IN_DATE), (slice(8, 17), _IN_DAY))
+    )
+    if (day == day[0]).all():
+        return _midnight(int(day[0])) + in_day
+    days, which = np.unique(day, return_inverse=True)
+    return np.array([_midnight(one) for one in days.tolist()])[which] + in_day
+
+
+def _weighed(columns: Ints, weights: Sequence[int]) -> Ints:
+    """The sum of columns by weight: by hand, since a product of matrices would wake threads for it."""
+    total = np.zeros(columns.shape[1], np.int64)
+    for column, weight in zip(columns, weights, strict=True):
+        total += column * weight
+    return total
+
+
+def _midnight(date: int) -> int:
+    """20200709 in milliseconds; raises for a date that does not exist."""
+    at = datetime(date // 10_000, date // 100 % 100, date % 100, tzinfo=UTC)
+    return round(at.timestamp()) * 1000
 
 
 def _carefully(stamp: str | None) -> int:

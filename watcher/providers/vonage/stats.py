@@ -31,7 +31,7 @@ from watcher.providers.vonage import points
 from watcher.providers.vonage.calendar import Window, window_at
 from watcher.providers.vonage.client import Client, OutOfBudget, VendorRefusal
 from watcher.providers.vonage.live import Live
-from watcher.providers.vonage.points import MEASURED, Scale, Value, Votes
+from watcher.providers.vonage.points import MEASURED, Value, Votes
 from watcher.providers.vonage.queries import SETTLE, Target
 from watcher.providers.vonage.reader import Moment, Reader
 from watcher.providers.vonage.roster import OPEN, Roster
@@ -112,6 +112,7 @@ class StatsWatch:
         self._clock = clock
         self._live = live
         self._channels: Mapping[str, str] = project.channels
+        self._lines = {"audio_loss": project.lines.audio_loss, "video_loss": project.lines.video_loss}
         self._begun = False
         self._frozen: tuple[float, Window] | None = None
         self._covered = 0
@@ -313,15 +314,10 @@ class StatsWatch:
             session = self.roster.sessions.get(session_id)
             if session is not None:
                 chosen[channel] = sessions == session.number
-        for series in self._query.series:
-            if series.signal in MEASURED and series.channel in chosen:
-                value = self._measure(votes, chosen[series.channel], series.signal)
-                if value is not None:
-                    emitted.put(series, start, value)
-
-    def _measure(self, votes: Votes, chosen: points.Bools, signal: str) -> Value | None:
-        line = self._project.lines.audio_loss if signal.startswith("audio") else self._project.lines.video_loss
-        return points.measure(votes, chosen, signal, self.units.scale(), line)
+        for channel, mask in chosen.items():
+            mine = {s.signal: s for s in self._query.series if s.channel == channel and s.signal in MEASURED}
+            for signal, value in points.measure(votes, mask, mine, self.units.scale(), self._lines).items():
+                emitted.put(mine[signal], start, value)
 
     def _count_people(self, emitted: _Emitted, begin: int, end: int) -> None:
         """Connections and sessions per window: nobody is a value too, where the vendor shows who is there."""
@@ -365,7 +361,7 @@ class StatsWatch:
         votes = points.votes(self.grid, start, self.roster.who())
         if votes is None:
             return
-        lines, scale = self._project.lines, self.units.scale()
+        lines = self._project.lines
         limits = {
             "video_packet_loss_ratio": lines.video_loss,
             "audio_packet_loss_ratio": lines.audio_loss,
@@ -375,7 +371,7 @@ class StatsWatch:
         }
         badness: dict[int, float] = {}
         for signal, line in limits.items():
-            for number, value in self._by_session(votes, signal, scale, line).items():
+            for number, value in self._by_session(votes, signal).items():
                 badness[number] = max(badness.get(number, 0.0), value.value / line)
         bad = sorted((number for number, by in badness.items() if by > 1), key=lambda n: -badness[n])
         for number in bad[:SUSPECTS]:
@@ -383,13 +379,13 @@ class StatsWatch:
             if session is not None:
                 session.subscribers_until = moment.now + SUSPECT_FOR
 
-    def _by_session(self, votes: Votes, signal: str, scale: Scale, line: float) -> dict[int, Value]:
+    def _by_session(self, votes: Votes, signal: str) -> dict[int, Value]:
         sessions = self.roster.who().session[votes.stream]
         found: dict[int, Value] = {}
         for number in np.unique(sessions).tolist():
-            value = points.measure(votes, sessions == number, signal, scale, line)
-            if value is not None:
-                found[number] = value
+            told = points.measure(votes, sessions == number, (signal,), self.units.scale(), self._lines)
+            if signal in told:
+                found[number] = told[signal]
         return found
 
     def _worst(self, series: Series, at: int) -> str:
@@ -399,8 +395,7 @@ class StatsWatch:
         votes = points.votes(self.grid, at - WIDTH, self.roster.who())
         if votes is None:
             return ""
-        line = self._project.lines.audio_loss if series.signal.startswith("audio") else self._project.lines.video_loss
-        found = self._by_session(votes, series.signal, self.units.scale(), line)
+        found = self._by_session(votes, series.signal)
         low_is_bad = "bitrate" in series.signal
         ranked = sorted(found.items(), key=lambda item: item[1].value if low_is_bad else -item[1].value)
         return ", ".join(
