@@ -61,5 +61,5 @@ clean: ## remove what was built
 	touch $@
 
 .venv/.apt: .ci/packages | .venv/bin/python
-	.ci/packages prometheus victoria-metrics
+	.ci/packages chromium fonts-dejavu-core prometheus prometheus-alertmanager systemd victoria-metrics
 	touch $@

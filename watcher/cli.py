@@ -6,6 +6,8 @@ What a command needs is imported inside it, so that `--help` and `check` stay qu
 
 from __future__ import annotations
 
+import faulthandler
+import getpass
 import json
 import os
 import sys
@@ -19,7 +21,7 @@ import anyio
 import click
 
 from watcher import __version__, log
-from watcher.errors import ConfigError, ListenError, Problem, StoreError, WatcherError
+from watcher.errors import ConfigError, ListenError, Problem, StoreError, WatcherError, clip
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -73,6 +75,14 @@ def _json_option(command: Callable[P, R]) -> Callable[P, R]:
     return click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")(command)
 
 
+def _user() -> str:
+    """Who asks, as the machine knows them."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # no such user, as in some containers
+        return "unknown"
+
+
 def _print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
@@ -111,6 +121,7 @@ def run(config: Path, log_level: str, virtual: str | None) -> None:
     from watcher.clock import WallClock, virtual_clock
 
     log.configure(level=log_level)
+    faulthandler.enable()  # a watchdog's SIGABRT leaves the lines where every thread stood, and no values
     clock = virtual_clock(virtual) if virtual else WallClock()
     anyio.run(lambda: serve(config, clock=clock))
     _leave()
@@ -135,6 +146,8 @@ def check(config: Path, as_json: bool) -> None:
     Opens no state, sends nothing and needs none of the secrets. Exits 2 where anything is wrong.
     """
     from watcher.config import load
+    from watcher.plan import as_json as plan_json
+    from watcher.plan import lines, plans
 
     problems: tuple[Problem, ...] = ()
     try:
@@ -148,6 +161,7 @@ def check(config: Path, as_json: bool) -> None:
                 "ok": not problems,
                 "problems": [_problem(p) for p in problems],
                 "warnings": [_problem(p) for p in warnings],
+                "plan": None if problems else plan_json(plans(loaded)),
             }
         )
     elif problems:
@@ -155,7 +169,9 @@ def check(config: Path, as_json: bool) -> None:
     else:
         for warning in loaded.warnings:
             click.echo(f"warning: {warning}", err=True)
-        for line in loaded.summary():
+        counts = (len(loaded.accounts), len(loaded.rules), len(loaded.alerts.targets))
+        click.echo("{}: {} accounts, {} rules, {} targets".format(loaded.path, *counts))
+        for line in lines(plans(loaded)):
             click.echo(line)
     if problems:
         sys.exit(USAGE)
@@ -235,6 +251,121 @@ def notify(config: Path, target: str) -> None:
 
 
 @main.command()
+@_config_option
+@_json_option
+@_exits
+def alerts(config: Path, as_json: bool) -> None:
+    """List what fires or is about to, from the state: with a daemon or without."""
+    from watcher.app import ask
+    from watcher.clock import WallClock
+    from watcher.config import load
+
+    found = ask.alerts(load(config), clock=WallClock())
+    if as_json:
+        _print_json({"alerts": found})
+        return
+    for alert in found:
+        where = " ".join(f"{name}={value}" for name, value in alert["labels"].items() if value)
+        marks = [*(["silenced"] if alert["silenced"] else []), *filter(None, [alert["acknowledged_by"]])]
+        note = f" ({', '.join(marks)})" if marks else ""
+        line = f"{alert['id']} {alert['state']} {alert['severity']} {alert['rule']} since {alert['starts_at']} {where}"
+        click.echo(clip(line + note, 500))
+
+
+@main.command()
+@_config_option
+@click.argument("alert")
+@click.option("--author", default=_user, show_default="you", help="Who has it in hand.")
+@click.option("--comment", default="", help="For those who look.")
+@_exits
+def ack(config: Path, alert: str, author: str, comment: str) -> None:
+    """Acknowledge ALERT, by its id: it is not repeated until it changes."""
+    from watcher.app import ask
+    from watcher.clock import WallClock
+    from watcher.config import load
+    from watcher.web import NewAck
+
+    ask.acknowledge(load(config), alert, NewAck(author=author, comment=comment), clock=WallClock())
+    click.echo(f"{alert} is acknowledged by {author}")
+
+
+@main.group()
+def silence() -> None:
+    """Keep matching alerts from being said, for a while. The end of what was told is told all the same."""
+
+
+@silence.command("add")
+@_config_option
+@click.argument("matchers", nargs=-1, required=True, metavar="LABEL=VALUE[,VALUE]...")
+@click.option("--for", "length", default="2h", show_default=True, metavar="DURATION", help="How long it holds.")
+@click.option("--until-resolved", is_flag=True, help="End it with the last alert that it matches.")
+@click.option("--author", default=_user, show_default="you", help="Who silences.")
+@click.option("--comment", default="", help="Why.")
+@_exits
+def silence_add(
+    config: Path, matchers: tuple[str, ...], length: str, until_resolved: bool, author: str, comment: str
+) -> None:
+    """Silence the alerts that match every LABEL=VALUE; also rule=, severity=, signal= and alert=ID."""
+    from watcher.app import ask
+    from watcher.clock import WallClock
+    from watcher.config import load
+    from watcher.web import NewSilence
+    from watcher.yamlfile import duration
+
+    match = dict(_matcher(text) for text in matchers)
+    try:
+        seconds = duration(length)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--for") from None
+    if not seconds:
+        raise click.BadParameter("is nothing; write it like 2h", param_hint="--for")
+    wish = NewSilence(match=match, seconds=seconds, author=author, comment=comment, until_resolved=until_resolved)
+    made = ask.add_silence(load(config), wish, clock=WallClock())["silence"]
+    click.echo(f"{made['id']} silences until {made['ends_at']}")
+
+
+def _matcher(text: str) -> tuple[str, tuple[str, ...]]:
+    name, equals, values = text.partition("=")
+    if not name or not equals:
+        raise click.BadParameter(f"{text!r} is not a matcher; write it like rule=VideoFreezing", param_hint="MATCHERS")
+    return name, tuple(values.split(","))
+
+
+@silence.command("list")
+@_config_option
+@_json_option
+@_exits
+def silence_list(config: Path, as_json: bool) -> None:
+    """List silences that hold, and those that ended within a day."""
+    from watcher.app import ask
+    from watcher.clock import WallClock
+    from watcher.config import load
+
+    found = ask.silences(load(config), clock=WallClock())
+    if as_json:
+        _print_json({"silences": found})
+        return
+    for one in found:
+        match = " ".join(f"{name}={','.join(values)}" for name, values in one["match"].items())
+        ends = f"until {one['ends_at']}{' or resolved' if one['until_resolved'] else ''}"
+        click.echo(clip(f"{one['id']} {one['state']} {ends} {match} by {one['author']}: {one['comment']}", 500))
+
+
+@silence.command("expire")
+@_config_option
+@click.argument("silence_id", metavar="ID")
+@_exits
+def silence_expire(config: Path, silence_id: str) -> None:
+    """End a silence now; what it muted and still fires is said."""
+    from watcher.app import ask
+    from watcher.clock import WallClock
+    from watcher.config import load
+
+    ask.expire_silence(load(config), silence_id, clock=WallClock())
+    click.echo(f"{silence_id} is over")
+
+
+@main.command()
 @click.option("--for", "wall", default="60s", show_default=True, metavar="DURATION", help="Wall time until it stops.")
 @click.option("--rate", type=click.FloatRange(1, 600), default=60, show_default=True, help="Virtual per real second.")
 @click.option("--report", type=_FILE, default=None, help="Also write the closing report, as JSON, to this file.")
@@ -260,7 +391,7 @@ def demo(wall: str, rate: float, report: Path | None, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("vendor", type=click.Choice(["agora", "vonage"]))
+@click.argument("vendor", type=click.Choice(["agora", "vonage", "twilio"]))
 @click.option("--listen", default="127.0.0.1:8469", show_default=True, metavar="HOST:PORT")
 @click.option("--scenario", type=_FILE, required=True, help="What happens in this vendor's world (docs/emulator.md).")
 @click.option("--tls-cert", type=_FILE, default=None, help="PEM file: serve HTTPS.")
@@ -291,3 +422,100 @@ def _address(listen: str) -> tuple[str, int]:
         return address(listen)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--listen") from None
+
+
+@main.command()
+@_config_option
+@_json_option
+@_exits
+def plan(config: Path, as_json: bool) -> None:
+    """Say which queries run, what each costs, and how soon each rule can page.
+
+    Times are from the moment a rule's condition has held long enough, vendor delay and grouping included. Opens no
+    state and needs none of the secrets. Exits 2 where the configuration is wrong or a `detect_within` cannot be kept.
+    """
+    from watcher.config import load
+    from watcher.plan import as_json as plan_json
+    from watcher.plan import lines, plans
+
+    found = plans(load(config))
+    if as_json:
+        _print_json(plan_json(found))
+    else:
+        for line in lines(found):
+            click.echo(line)
+
+
+@main.command()
+@_config_option
+@click.option("--data", type=_FILE, required=True, help="CSV: ts,account,project,product,channel,signal,value,weight.")
+@click.option("--policy", type=click.Choice(["adaptive", "even"]), default="adaptive", show_default=True)
+@click.option("--unlimited", is_flag=True, help="Judge every window at its event time: no budget, no delay.")
+@click.option("--against", type=_FILE, default=None, metavar="CONFIG", help="Run this configuration too, and compare.")
+@click.option("--max-rows", type=click.IntRange(1), default=50_000_000, show_default=True)
+@_json_option
+@_exits
+def backtest(
+    config: Path, data: Path, policy: str, unlimited: bool, against: Path | None, max_rows: int, as_json: bool
+) -> None:
+    """Say what these rules would have paged over recorded points, how late, and at what cost.
+
+    The daemon's own schedule, ledger, rules and routes run in virtual time and see the file only through their
+    queries, quotas and the vendor's delay. Opens no state, sends nothing and needs none of the secrets.
+    """
+    from watcher.backtest.compare import backtest as run_backtest
+    from watcher.backtest.report import sentences
+    from watcher.config import load
+
+    loaded, other = load(config), None if against is None else load(against)
+    document = run_backtest(
+        loaded,
+        data,
+        policy="even" if policy == "even" else "adaptive",
+        unlimited=unlimited,
+        against=other,
+        max_rows=max_rows,
+    )
+    if as_json:
+        _print_json(document)
+    else:
+        for line in sentences(document):
+            click.echo(line)
+
+
+@main.command()
+@_config_option
+@click.option("--since", default=None, metavar="DURATION", help="Only the newest part, such as 7d.  [default: all]")
+@click.option("--output", "-o", type=_FILE, default=None, help="Write to this file instead of stdout.")
+@_exits
+def export(config: Path, since: str | None, output: Path | None) -> None:
+    """Write the recorded points as CSV, for `watcher backtest`. The daemon may be running."""
+    from watcher.clock import WallClock
+    from watcher.config import load
+    from watcher.export import export as write
+    from watcher.store import open_readonly
+
+    begin = 0
+    if since is not None:
+        begin = int(WallClock().now()) - _seconds(since, "--since")
+    reader = open_readonly(load(config).state)
+    try:
+        if output is None:
+            rows = write(reader, sys.stdout, since=begin)
+        else:
+            with output.open("w", encoding="utf-8", newline="") as file:
+                rows = write(reader, file, since=begin)
+    except OSError as error:
+        raise click.ClickException(f"{output}: {error.strerror}") from None
+    finally:
+        reader.close()
+    click.echo(f"{rows:,} rows", err=True)
+
+
+def _seconds(text: str, option: str) -> int:
+    from watcher.yamlfile import duration
+
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=option) from None

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 import anyio
 
@@ -168,6 +169,23 @@ def rfc3339(at: float | None) -> str | None:
 def hhmm(at: float) -> str:
     """`10:02` in UTC, for sentences."""
     return datetime.fromtimestamp(at, UTC).strftime("%H:%M")
+
+
+def wall_time(at: float, zone: str) -> tuple[int, int]:
+    """What a wall clock in a time zone shows: the day of the week (0 is Monday) and the minute of the day.
+
+    Raises `ValueError` or `KeyError` where no such zone is known.
+    """
+    local = datetime.fromtimestamp(at, ZoneInfo(zone))
+    return local.weekday(), local.hour * 60 + local.minute
+
+
+def parse_rfc3339(text: str) -> float:
+    """Unix seconds of `2026-01-31T10:02:20Z` or with an offset. Raises `ValueError`, also where the zone is missing."""
+    at = datetime.fromisoformat(text)
+    if at.tzinfo is None:
+        raise ValueError("has no time zone; write it like 2026-01-31T10:02:20Z")
+    return at.timestamp()
 
 
 def day_start(at: float) -> float:

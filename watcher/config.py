@@ -17,19 +17,22 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator
 
 from watcher.alerts.route import OWN_RULES
-from watcher.alerts.settings import AlertsSettings
+from watcher.alerts.settings import AlertsSettings, RouteSettings
 from watcher.alerts.settings import check as check_alerts
 from watcher.alerts.settings import warnings as alerts_warnings
+from watcher.alerts.targets import url_of
 from watcher.budget.quota import Pool
 from watcher.clock import DAY
+from watcher.detection import shortly, too_late, within
 from watcher.errors import ConfigError, Problem, clip
 from watcher.model import USERS, Query
 from watcher.providers.provider import Account, Provider
 from watcher.providers.registry import PROVIDERS
 from watcher.rules.pack import load_packs
-from watcher.rules.rule import Rule, feeds, needed_signals, unfed
+from watcher.rules.rule import Rule, needed_signals, unfed
 from watcher.rules.settings import Judging
-from watcher.schedule.feasibility import overspent, promised_gap, worst_detection
+from watcher.schedule.feasibility import overspent
+from watcher.schedule.promise import longest_gaps
 from watcher.secret import Secret, SecretMissing
 from watcher.store import state_path
 from watcher.yamlfile import Document, Duration, Loc, Strict
@@ -38,6 +41,7 @@ from watcher.yamlfile import load as load_yaml
 T = TypeVar("T")
 
 MAX_ACCOUNTS = 100
+MIN_TOKEN = 16  # characters: nothing slows down whoever guesses
 
 
 def address(text: str) -> tuple[str, int]:
@@ -65,8 +69,14 @@ def _state_url(text: str) -> str:
 
 
 class Http(Strict):
-    """Where the daemon's own pages are served."""
+    """Where the daemon's own pages are served.
 
+    Whoever changes anything there must show the `token`; `hook_token` is the last part of the hooks' paths, and without
+    it there are no hooks.
+    """
+
+    token: Secret | None = None
+    hook_token: Secret | None = None
     listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9469"
 
 
@@ -113,19 +123,6 @@ class Config:
     warnings: tuple[Problem, ...] = ()
     document: Document = field(repr=False)
 
-    def summary(self) -> Iterator[str]:
-        """What it comes to, for a person who just ran `check`."""
-        yield f"{self.path}: {len(self.accounts)} accounts, {len(self.rules)} rules, {len(self.alerts.targets)} targets"
-        for account in self.accounts:
-            yield f"  {account.name} ({account.settings.provider}): {len(account.queries)} queries"
-            for pool in account.pools:
-                quotas = ", ".join(f"{q.allowed} a {q.window}" for q in pool.quotas)
-                yield f"    {pool.id}: spends at most {quotas}"
-            for rule in self.rules:
-                waits = [w for q, w in worst_detection(account.queries, account.pools).items() if _judges(rule, q)]
-                if waits:
-                    yield f"    {rule.name}: pages at most {_minutes(max(waits))} after its condition holds"
-
 
 def load(path: Path | str) -> Config:
     """Read a configuration and the packs it names. Raises `ConfigError` with every problem of all of them."""
@@ -140,6 +137,7 @@ def build(document: Document, folder: Path) -> Config:
     parsed = [(i, p, s) for i in stanzas if (p := reader.provider(i)) and (s := reader.account(i, p))]
     reader.unique_names(parsed)
     reader.unique_credentials(parsed)
+    reader.only_ones(parsed)
     paths = [folder / text for text in _packs(document)]
     rules = reader.attempt(lambda: load_packs(paths)) or ()
     reader.problems += _own_names(rules)
@@ -148,18 +146,19 @@ def build(document: Document, folder: Path) -> Config:
     if top is None or len(parsed) < len(stanzas):
         raise ConfigError(reader.problems)
     needed = frozenset(needed_signals(rules) | {USERS})
-    accounts = [reader.compose(i, provider, settings, needed) for i, provider, settings in parsed]
+    routes = top.routes
+    accounts = [reader.compose(i, provider, settings, needed, rules, routes) for i, provider, settings in parsed]
     reader.problems += _unfed(rules, accounts)
     for (index, _, _), account in zip(parsed, accounts, strict=True):
         reader.problems += _too_much(document, index, account)
-        reader.problems += _too_late(account, rules)
+        reader.problems += _too_late(account, rules, top)
     if reader.problems:
         raise ConfigError(reader.problems)
     return Config(
         path=document.file,
         accounts=tuple(accounts),
         rules=rules,
-        alerts=AlertsSettings(targets=top.targets, routes=top.routes, operators=top.operators, delivery=top.delivery),
+        alerts=AlertsSettings.model_construct(**{name: getattr(top, name) for name in AlertsSettings.model_fields}),
         judging=top.judging,
         state=_state(top.state, folder),
         history=top.history,
@@ -173,13 +172,24 @@ def secrets_missing(config: Config) -> list[Problem]:
     """Read every secret; what cannot be read, with the place that names it. Also targets that Apprise refuses."""
     document = config.document
     found = check_alerts(document, config.alerts, secrets=True)
+    for name in ("token", "hook_token"):
+        secret: Secret | None = getattr(config.http, name)
+        if secret is None:
+            continue
+        try:
+            secret.resolve()
+        except SecretMissing as missing:
+            found.append(document.problem(("http", name), f"http.{name}: {missing}"))
+        else:
+            if len(secret.reveal()) < MIN_TOKEN:
+                what = f"http.{name} is shorter than {MIN_TOKEN} characters"
+                found.append(document.problem(("http", name), what, "make one: openssl rand -hex 32"))
     for index, account in enumerate(config.accounts):
-        for name, value in account.settings:
-            if isinstance(value, Secret):
-                try:
-                    value.resolve()
-                except SecretMissing as missing:
-                    found.append(document.problem(("accounts", index, name), f"{name}: {missing}"))
+        for loc, secret in _secrets(account.settings, ("accounts", index)):
+            try:
+                secret.resolve()
+            except SecretMissing as missing:
+                found.append(document.problem(loc, f"{loc[-1]}: {missing}"))
     return found
 
 
@@ -232,7 +242,7 @@ class _Reader:
         """An account owns its quotas: the same credential twice would be two budgets for one."""
         seen: dict[tuple[object, ...], str] = {}
         for index, _, settings in parsed:
-            secrets = tuple(value for _, value in settings if isinstance(value, Secret))
+            secrets = tuple(secret for _, secret in _secrets(settings, ()))
             other = seen.setdefault((settings.provider, *secrets), settings.name)
             if secrets and other != settings.name:
                 what = f"account {settings.name} has the credential of {other}: each would spend the whole budget"
@@ -240,7 +250,26 @@ class _Reader:
                     self.document.problem(("accounts", index), what, "make them one account with several projects")
                 )
 
-    def compose(self, index: int, provider: Provider[Any], settings: Account, needed: frozenset[str]) -> AccountConfig:
+    def only_ones(self, parsed: Sequence[_Parsed]) -> None:
+        """Where a vendor counts what a second account could not know of, there is only one."""
+        first: dict[str, str] = {}
+        for index, provider, settings in parsed:
+            other = first.setdefault(settings.provider, settings.name)
+            if provider.only_one and other != settings.name:
+                what = f"account {settings.name} is a second {settings.provider} account: {provider.only_one}"
+                self.problems.append(
+                    self.document.problem(("accounts", index), what, f"make its projects projects of {other}")
+                )
+
+    def compose(
+        self,
+        index: int,
+        provider: Provider[Any],
+        settings: Account,
+        needed: frozenset[str],
+        rules: Sequence[Rule],
+        routes: Sequence[RouteSettings],
+    ) -> AccountConfig:
         faults = provider.check(settings, needed)
         self.problems += [
             self.document.problem(("accounts", index, *fault.loc), fault.what, fault.remedy) for fault in faults
@@ -253,8 +282,23 @@ class _Reader:
             needed=needed,
             pools=pools,
             queries=queries,
-            gaps={query.id: gap for query, gap in promised_gap(queries, pools).items()},
+            gaps=longest_gaps(queries, pools, within(rules, queries, routes)),
         )
+
+
+def _secrets(value: object, loc: Loc) -> Iterator[tuple[Loc, Secret]]:
+    """Every secret inside an account's settings, with its place."""
+    if isinstance(value, Secret):
+        yield loc, value
+    elif isinstance(value, Strict):
+        for name, inner in value:
+            yield from _secrets(inner, (*loc, name))
+    elif isinstance(value, tuple):
+        for index, inner in enumerate(value):
+            yield from _secrets(inner, (*loc, index))
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _secrets(inner, (*loc, key))
 
 
 def _stanzas(document: Document) -> Iterator[int]:
@@ -312,21 +356,15 @@ def _too_much(document: Document, index: int, account: AccountConfig) -> Iterato
         yield document.problem(("accounts", index), f"account {account.name}: {shortfall.what}", shortfall.remedy)
 
 
-def _judges(rule: Rule, query: Query) -> bool:
-    return any(feeds(rule, series) for series in query.series)
-
-
-def _too_late(account: AccountConfig, rules: Sequence[Rule]) -> Iterator[Problem]:
-    waits = worst_detection(account.queries, account.pools)
-    for rule in rules:
-        worst = max((wait for query, wait in waits.items() if _judges(rule, query)), default=0.0)
-        if rule.detect_within is not None and worst > rule.detect_within:
-            yield _at(
-                rule,
-                f"{rule.name} promises a page within {_minutes(rule.detect_within)}, but {account.name} can take "
-                f"{_minutes(worst)}",
-                "ask for fewer signals, take a bigger plan, or raise detect_within",
-            )
+def _too_late(account: AccountConfig, rules: Sequence[Rule], top: _Top) -> Iterator[Problem]:
+    if any(overspent(account.queries, account.pools)):
+        return  # windows would be lost: what is to be done about that changes every promise
+    for late in too_late(rules, account.queries, account.pools, top.routes, top.judging.undecided_for):
+        promised = shortly(late.rule.detect_within or 0)
+        what = (
+            f"{late.rule.name} promises a page within {promised}, but {account.name} can take {shortly(late.can_take)}"
+        )
+        yield _at(late.rule, what, ", or ".join(late.remedies))
 
 
 def _warnings(
@@ -334,17 +372,14 @@ def _warnings(
 ) -> Iterator[Problem]:
     yield from alerts_warnings(document, top)
     for index, account in enumerate(accounts):
-        for name, value in account.settings:
-            if isinstance(value, Secret) and value.kind == "literal":
-                loc = ("accounts", index, name)
-                yield document.problem(loc, f"{name} stands in the file", "name it: !env NAME, !file PATH")
-    for name, url in top.targets.items():
-        if url.kind == "literal":
+        for loc, secret in _secrets(account.settings, ("accounts", index)):
+            if secret.kind == "literal":
+                yield document.problem(loc, f"{loc[-1]} stands in the file", "name it: !env NAME, !file PATH")
+    if top.http.token is not None and top.http.token.kind == "literal":
+        yield document.problem(("http", "token"), "http.token stands in the file", "name it: !env NAME, !file PATH")
+    for name, target in top.targets.items():
+        if url_of(target).kind == "literal":
             yield document.problem(("targets", name), f"the URL of {name} stands in the file", "use !env or !file")
     waiting = sorted({rule.place.file for rule in rules if _waits_for_provider(rule, accounts)})
     for file in waiting:
         yield Problem(file, 0, 0, "has rules for a provider that is not configured", "they are not judged")
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"

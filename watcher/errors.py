@@ -7,6 +7,7 @@
     │   ├── StateLocked  another process holds the state; exit 2
     │   └── StoreRefused what was to be written contradicts what is there: trying again cannot help
     ├── SendError        one attempt at one target failed; `permanent` says whether another can help
+    ├── Refused          a change that a person asked for is not made; `status` as HTTP numbers it
     └── ListenError      an address cannot be listened on; exit 2
 
 Foreign exceptions are mapped once, at the edge that met them, with the cause kept and vendor text cut short.
@@ -115,6 +116,14 @@ class SendError(WatcherError):
         self.permanent = permanent
         self.retry_after = retry_after
         super().__init__(self.detail)
+
+
+class Refused(WatcherError):  # noqa: N818 - an answer to a person
+    """A change that a person asked for is not made: the text says why and what to do."""
+
+    def __init__(self, status: int, what: str) -> None:
+        self.status = status
+        super().__init__(what)
 
 
 class ListenError(WatcherError):

@@ -83,6 +83,7 @@ class AccountHealth:
 
     `looks` is by (signal, outcome), an outcome being `OK` or a `Reason`; `scheduled` by why the schedule asked.
     `covered_at` is, for each query, the event time (run clock) up to which it is covered; None before the first answer.
+    `age_limits` is how old the newest window of each may be until it counts as stale, in seconds.
     `blind` is the reason why the account cannot be seen now, if so. `oddities` is by kind of what was repaired in
     payloads, `limits` by what a bound of the judging cost.
     """
@@ -94,10 +95,12 @@ class AccountHealth:
     look_seconds: float
     scheduled: Mapping[str, int]
     budget_refusals: int
+    windows_covered: int
     windows_lost: int
     oddities: Mapping[str, int]
     limits: Mapping[str, int]
     covered_at: Mapping[str, float | None]
+    age_limits: Mapping[str, float]
     quotas: Sequence[QuotaHealth]
     pools: Sequence[PoolHealth]
     blind: Reason | None = None
@@ -111,12 +114,27 @@ class TargetHealth:
     notifications: Mapping[str, int]  # "sent", "expired", "refused"
     failures: Mapping[str, int]  # attempts: "error", "deadline"
     dropped: Mapping[str, int]  # obligations, by reason
+    held: Mapping[str, int]  # obligations that wait now, by reason
+    said: Mapping[str, int]  # messages, by why they went out
     not_durable: int
     overflowed: int
     open: int
     oldest_age: float
     in_flight: int
+    hung: int
     failing: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleHealth:
+    """One rule: where it fires and where it clears, in the signal's unit, and how many of its alerts fire now."""
+
+    rule: str
+    signal: str
+    severity: str
+    threshold: float
+    clear: float
+    firing: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,12 +150,14 @@ class Snapshot:
     severities: Sequence[str] = ()  # those that rules name: shown at 0
     alerts: Mapping[tuple[State, str], int] = field(default_factory=dict)  # by (PENDING or FIRING, severity)
     transitions: Mapping[State, int] = field(default_factory=dict)
+    rules: Sequence[RuleHealth] = ()
     rule_errors: Mapping[str, int] = field(default_factory=dict)  # by rule, every rule
     unrouted: int = 0  # alerts that fired and that no route takes
     store_errors: int = 0
     reloads: Mapping[bool, int] = field(default_factory=dict)  # by whether it succeeded
     reloaded_at: float | None = None  # the last that succeeded; None: only the start
     restarts: Mapping[str, int] = field(default_factory=dict)  # by task that crashed
+    hooks: Mapping[tuple[str, str], int] = field(default_factory=dict)  # by hook and how it was answered
     limits: Mapping[str, int] = field(default_factory=dict)  # by bound of the program: what it cost
 
 
@@ -253,6 +273,12 @@ def _accounts(accounts: Sequence[AccountHealth], now: float) -> Iterator[Metric]
         [((a.account,), a.budget_refusals) for a in accounts],
     )
     yield _counters(
+        "watcher_covered_windows",
+        "Windows that the vendor answered for, an empty answer included.",
+        ("account",),
+        [((a.account,), a.windows_covered) for a in accounts],
+    )
+    yield _counters(
         "watcher_lost_windows",
         "Windows that were not fetched while the vendor had them.",
         ("account",),
@@ -275,6 +301,12 @@ def _accounts(accounts: Sequence[AccountHealth], now: float) -> Iterator[Metric]
         "Time since the newest window that the vendor answered for.",
         ("account", "query"),
         [((a.account, q), max(0.0, now - at)) for a in accounts for q, at in a.covered_at.items() if at is not None],
+    )
+    yield _gauges(
+        "watcher_query_data_age_limit_seconds",
+        "Age from which that window counts as stale: twice the promised gap, and the vendor's delay.",
+        ("account", "query"),
+        [((a.account, q), limit) for a in accounts for q, limit in a.age_limits.items()],
     )
 
 
@@ -344,6 +376,7 @@ def _alerts(snapshot: Snapshot) -> Iterator[Metric]:
         ("state",),
         [((state,), snapshot.transitions.get(state, 0)) for state in State],
     )
+    yield from _rules(snapshot.rules)
     yield _counters(
         "watcher_rule_errors",
         "Evaluations of a rule that crashed.",
@@ -353,6 +386,18 @@ def _alerts(snapshot: Snapshot) -> Iterator[Metric]:
     yield _counters(
         "watcher_unrouted_alerts", "Alerts that fired and that no route takes.", (), [((), snapshot.unrouted)]
     )
+
+
+def _rules(rules: Sequence[RuleHealth]) -> Iterator[Metric]:
+    labels = ("rule", "signal", "severity")
+    keys = [(r.rule, r.signal, r.severity) for r in rules]
+    numbers: Sequence[float]
+    for name, help_, numbers in (
+        ("watcher_rule_threshold", "The level at which a rule fires.", [r.threshold for r in rules]),
+        ("watcher_rule_clear_threshold", "The level at which it clears.", [r.clear for r in rules]),
+        ("watcher_rule_firing_alerts", "Alerts of a rule that fire.", [r.firing for r in rules]),
+    ):
+        yield _gauges(name, help_, labels, zip(keys, numbers, strict=True))
 
 
 def _targets(targets: Sequence[TargetHealth]) -> Iterator[Metric]:
@@ -374,6 +419,18 @@ def _targets(targets: Sequence[TargetHealth]) -> Iterator[Metric]:
         ("target", "reason"),
         [((t.target, reason), count) for t in targets for reason, count in t.dropped.items()],
     )
+    yield _counters(
+        "watcher_messages",
+        "Messages written for a target, by why they go out.",
+        ("target", "reason"),
+        [((t.target, reason), count) for t in targets for reason, count in t.said.items()],
+    )
+    yield _gauges(
+        "watcher_held_obligations",
+        "Obligations to tell a target that wait, by reason.",
+        ("target", "reason"),
+        [((t.target, reason), count) for t in targets for reason, count in t.held.items()],
+    )
     names = [(t.target,) for t in targets]
     for name, help_, counts in (
         (
@@ -393,6 +450,7 @@ def _targets(targets: Sequence[TargetHealth]) -> Iterator[Metric]:
         ("watcher_obligations_open", "Obligations waiting, and messages undelivered.", [t.open for t in targets]),
         ("watcher_oldest_unsent_age_seconds", "Age of the oldest of them.", [t.oldest_age for t in targets]),
         ("watcher_sends_in_flight", "Attempts under way.", [t.in_flight for t in targets]),
+        ("watcher_sends_hung", "Those past their deadline that have not returned.", [t.hung for t in targets]),
         ("watcher_target_failing", "1 while the target refuses or does not answer.", [t.failing for t in targets]),
     ):
         yield _gauges(name, help_, ("target",), zip(names, numbers, strict=True))
@@ -426,6 +484,12 @@ def _program(snapshot: Snapshot) -> Iterator[Metric]:
         "Tasks that crashed and were begun anew.",
         ("task",),
         [((task,), count) for task, count in snapshot.restarts.items()],
+    )
+    yield _counters(
+        "watcher_hook_requests",
+        "Hints from outside that showed the token, by hook and how they were answered.",
+        ("hook", "outcome"),
+        [(key, count) for key, count in snapshot.hooks.items()],
     )
     yield _counters(
         "watcher_limit_losses",

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple, Protocol
@@ -76,6 +76,12 @@ SIGNALS: Mapping[str, SignalInfo] = {
     "participant_failure_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of participants that failed."),
     "participant_drop_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of participants that dropped."),
     "disconnect_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of disconnects caused by the network."),
+    "daily_published_seconds": SignalInfo(Worse.CONTEXT, Unit.SECONDS, "A day's time of streams published."),
+    "daily_subscribed_seconds": SignalInfo(Worse.CONTEXT, Unit.SECONDS, "A day's time of streams subscribed to."),
+    "daily_latency_seconds": SignalInfo(Worse.UP, Unit.SECONDS, "Mean latency over a day."),
+    "daily_video_bitrate_bytes_per_second": SignalInfo(
+        Worse.DOWN, Unit.BYTES_PER_SECOND, "Mean video bitrate over a day."
+    ),
 }
 """Every measured quantity, the same across vendors (design, section 6)."""
 
@@ -142,7 +148,9 @@ class Query:
 
     `pools` are the quota pools in which each request spends one unit. `delay` is how far behind the vendor is,
     `reach` the longest gap between two looks (seconds) in which no window is lost, `settle` how many of the newest
-    windows of an answer may still appear or change.
+    windows of an answer may still appear or change. Where one look is several requests (pages), `requests` is how many
+    it usually takes and `most_requests` how many it may take; `nodes` is the size of the largest, where the vendor
+    counts so. `every` is the shortest time between two looks that makes sense, where that is not the window's length.
     """
 
     id: str
@@ -153,6 +161,15 @@ class Query:
     delay: float
     reach: float
     settle: int = 0
+    every: float = 0.0
+    requests: int = 1
+    most_requests: int = 1
+    nodes: int = 0
+
+    @property
+    def apart(self) -> float:
+        """The shortest time between two looks that can bring something new, in seconds."""
+        return self.every or float(self.width)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +178,9 @@ class Answer:
 
     `asked` are the window starts that the vendor answered for. A window ending at or before `settled` and absent from
     `points` is *no data*; a later one that is absent is merely *late*. `oddities` counts what was repaired or dropped.
-    `lost` is the part of the wish that the vendor no longer offers (a recorded gap).
+    `lost` is the part of the wish that the vendor no longer offers (a recorded gap). `worst` names, for a series and
+    an event time, the calls behind its value, worst first, where the source can tell. `learned` is what the source
+    shall be told again after a restart, where that has changed.
     """
 
     query: Query
@@ -171,6 +190,8 @@ class Answer:
     received_at: float
     lost: Span | None = None
     oddities: Mapping[str, int] = field(default_factory=dict)
+    worst: Callable[[Series, int], str] | None = None
+    learned: str | None = None
 
 
 class Gap(NamedTuple):
@@ -311,6 +332,63 @@ def obligation_id(transition: Transition, target: str) -> str:
     return f"{transition.alert_id}-{transition.seq}-{target}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detail:
+    """What a message says of one alert, for targets that take data; `ended_at` is None while it fires."""
+
+    alert_id: str
+    rule: str
+    severity: str
+    labels: Labels
+    annotations: Labels
+    starts_at: int
+    fired_at: int | None
+    ended_at: int | None
+    signal: str
+    value: float | None
+    threshold: float | None
+    peak: float | None
+    users: float | None
+    most_users: float | None = None  # while it fired; known at its end
+
+    @staticmethod
+    def of(entry: Transition, fired_at: int | None = None, most_users: float | None = None) -> Detail:
+        """From the entry that says it; `fired_at` where that is the end and its beginning is known."""
+        fires = entry.state is State.FIRING
+        return Detail(
+            alert_id=entry.alert_id,
+            rule=entry.rule,
+            severity=entry.severity,
+            labels=entry.labels,
+            annotations=entry.annotations,
+            starts_at=entry.starts_at,
+            fired_at=entry.at if fires else fired_at,
+            ended_at=None if fires else entry.at,
+            signal=entry.signal,
+            value=entry.value,
+            threshold=entry.threshold,
+            peak=entry.peak,
+            users=entry.users,
+            most_users=most_users,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """A signal around an incident, as recorded with the message that shows it; drawn when that is sent.
+
+    `points` are (event time, value), ascending; `width` is the seconds that each stands for.
+    """
+
+    alert_id: str
+    signal: str
+    starts_at: int
+    ended_at: int | None
+    threshold: float | None
+    width: int
+    points: tuple[tuple[int, float], ...]
+
+
 class Delivery(StrEnum):
     QUEUED = "queued"
     SENDING = "sending"  # an attempt is in flight: its outcome is unknown after a crash
@@ -337,6 +415,56 @@ class Notification:
     next_at: float = 0.0
     sent_at: float | None = None
     error: str = ""
+    reason: str = ""  # why it goes out: news, a repeat, ... (`alerts.reasons.Said`)
+    details: tuple[Detail, ...] = ()  # for targets that take data
+    brief: str = ""  # the text, for chats and telephones
+    charts: tuple[Chart, ...] = ()  # for targets that show pictures
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Where a target stands with one alert: the newest obligation about it, and what the target last heard.
+
+    `told` says that the target believes that the alert fires; `said_at` is when it last heard of it (None: never).
+    """
+
+    latest: Obligation
+    told: bool = False
+    said_at: float | None = None
+
+
+# ── what people decide about alerts ──────────────────────────────────────────────────────────────────────────────────
+
+Match = Mapping[str, tuple[str, ...]]
+"""A label, `rule`, `severity`, `signal` or `alert` (an id) -> the values that match; every key must."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """Nobody hears of matching alerts in [starts_at, ends_at], but for the end of what they were told.
+
+    With `until_resolved` it ends early, when the last matching alert does.
+    """
+
+    id: str
+    match: Match
+    starts_at: float
+    ends_at: float
+    author: str
+    comment: str
+    created_at: float
+    until_resolved: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ack:
+    """Somebody has an alert in hand: it is not repeated until it changes, which is when its log grows past `seq`."""
+
+    alert_id: str
+    seq: int
+    author: str
+    comment: str
+    at: float
 
 
 class Sender(Protocol):
@@ -373,6 +501,8 @@ class Commit:
     forgotten: Sequence[str] = ()  # alert ids no longer kept
     transitions: Sequence[Transition] = ()
     obligations: Sequence[Obligation] = ()
+    silences: Sequence[Silence] = ()  # new ones, and known ones whose end has changed
+    acks: Sequence[Ack] = ()
 
 
 class LedgerStore(Protocol):
@@ -412,8 +542,36 @@ class Store(LedgerStore, Protocol):
         """In the order recorded; `since` is compared with `known_at`."""
         ...
 
+    def latest(self) -> list[Transition]:
+        """The newest entry of each alert that has any, in the order recorded."""
+        ...
+
+    def holders(self, never_told: Collection[str]) -> dict[str, frozenset[str]]:
+        """Alert -> targets whose newest obligation says that it fires; those dropped for these reasons do not count."""
+        ...
+
+    def owed_targets(self) -> set[str]:
+        """The targets of open obligations and of notifications that were not sent yet."""
+        ...
+
     def open_obligations(self, target: str) -> list[Obligation]:
         """Neither discharged nor dropped, oldest first."""
+        ...
+
+    def obligations(self, since: float = 0.0) -> list[Obligation]:
+        """All created at or after `since`, in the order recorded; `dropped` holds the reason, if any."""
+        ...
+
+    def standing(self, target: str) -> list[Standing]:
+        """Of each alert that still fires, or that the target believes to fire."""
+        ...
+
+    def silences(self, since: float) -> list[Silence]:
+        """Those that end at or after `since`, oldest first."""
+        ...
+
+    def acks(self) -> list[Ack]:
+        """The newest of each alert."""
         ...
 
     def drop_obligations(self, reasons: Mapping[str, str], at: float) -> None:
@@ -460,11 +618,17 @@ class StoreReader(Protocol):
 
     def transitions(self, *, alert: str | None = None, since: float = 0.0) -> list[Transition]: ...
 
+    def latest(self) -> list[Transition]: ...
+
     def obligations(self, since: float = 0.0) -> list[Obligation]:
         """All created at or after `since`, in the order recorded; `dropped` holds the reason, if any."""
         ...
 
     def notifications(self, since: float) -> list[Notification]: ...
+
+    def silences(self, since: float) -> list[Silence]: ...
+
+    def acks(self) -> list[Ack]: ...
 
     def close(self) -> None: ...
 

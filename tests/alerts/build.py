@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from tests.alerts.fakes import FakeSender, FakeStore
 from tests.conftest import EPOCH
+from watcher.alerts.limits import Limits
+from watcher.alerts.mutes import Mutes
 from watcher.alerts.outbox import Outbox
 from watcher.alerts.route import Routing, Timing
 from watcher.alerts.settings import DeliverySettings, RouteSettings
@@ -14,6 +16,8 @@ from watcher.model import Cause, Commit, Obligation, State, Store, Transition, a
 from watcher.workers import InlineWorkers, Workers
 
 T0 = int(EPOCH)
+
+UNLIMITED = Limits(per_hour=10_000)
 
 LABELS = {"account": "acme", "provider": "agora", "project": "classroom", "product": "Native"}
 
@@ -90,6 +94,8 @@ def outbox(
     deadline: int = 20,
     give_up_after: int = 86_400,
     workers: Workers = InlineWorkers(),  # noqa: B008
+    mutes: Callable[[], Mutes] = Mutes,
+    limits: Limits = UNLIMITED,
 ) -> Outbox:
     """An outbox of fakes; groups do not wait unless told."""
     pace: Callable[[Obligation], Timing] = lambda _: timing  # noqa: E731
@@ -100,6 +106,8 @@ def outbox(
         workers=workers,
         clock=clock,
         timing=pace,
+        mutes=mutes,
+        limits=limits,
         delivery=DeliverySettings(deadline=f"{deadline}s", give_up_after=f"{give_up_after}s"),  # type: ignore[arg-type]
     )
 

@@ -8,7 +8,7 @@ fail (full disk, unreadable disk) and be killed before or after the n-th write f
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ import anyio
 from watcher.clock import Clock, sleep
 from watcher.errors import SendError, StoreError
 from watcher.model import (
+    Ack,
     Commit,
     Delivery,
     Gap,
@@ -26,7 +27,10 @@ from watcher.model import (
     SavedAlert,
     Sender,
     Series,
+    Silence,
     Spend,
+    Standing,
+    State,
     Store,
     Transition,
 )
@@ -56,6 +60,8 @@ class Disk:
     notifications: dict[str, Notification] = field(default_factory=dict)
     spends: dict[str, Spend] = field(default_factory=dict)
     notes: dict[tuple[str, str], str] = field(default_factory=dict)
+    silences: dict[str, Silence] = field(default_factory=dict)
+    acks: dict[str, Ack] = field(default_factory=dict)
 
 
 class FakeStore:
@@ -130,7 +136,31 @@ class FakeStore:
             self.disk.obligations.setdefault(obligation.id, obligation)
             if obligation.dropped:
                 self.disk.dropped.setdefault(obligation.id, obligation.dropped)
+        self.disk.silences |= {s.id: s for s in step.silences}
+        self.disk.acks |= {a.alert_id: a for a in step.acks}
         self._written(die)
+
+    def latest(self) -> list[Transition]:
+        self._reading()
+        return list({t.alert_id: t for t in self.disk.transitions.values()}.values())
+
+    def holders(self, never_told: Collection[str]) -> dict[str, frozenset[str]]:
+        self._reading()
+        newest = {
+            (o.transition.alert_id, o.target): o.transition.state
+            for o in self.disk.obligations.values()
+            if self.disk.dropped.get(o.id) not in never_told
+        }
+        found: dict[str, frozenset[str]] = {}
+        for (alert, target), state in newest.items():
+            if state is State.FIRING:
+                found[alert] = found.get(alert, frozenset()) | {target}
+        return found
+
+    def owed_targets(self) -> set[str]:
+        self._reading()
+        unsent = {n.target for n in self.disk.notifications.values() if n.delivery in UNFINISHED}
+        return unsent | {self.disk.obligations[i].target for i in self.open_ids()}
 
     def alerts(self) -> list[SavedAlert]:
         self._reading()
@@ -144,6 +174,40 @@ class FakeStore:
         self._reading()
         open_ = self.open_ids()
         return [o for o in self.disk.obligations.values() if o.id in open_ and o.target == target]
+
+    def obligations(self, since: float = 0.0) -> list[Obligation]:
+        self._reading()
+        dropped = self.disk.dropped
+        return [
+            replace(o, dropped=dropped.get(o.id, "")) for o in self.disk.obligations.values() if o.created_at >= since
+        ]
+
+    def standing(self, target: str) -> list[Standing]:
+        self._reading()
+        newest = {t.alert_id: t for t in sorted(self.disk.transitions.values(), key=lambda t: t.seq)}
+        found: dict[str, Standing] = {}
+        for owed in self.obligations():
+            if owed.target == target:
+                alert = owed.transition.alert_id
+                known = replace(found.get(alert, Standing(latest=owed)), latest=owed)
+                if message := self.disk.discharged.get(owed.id):
+                    said_at = self.disk.notifications[message].created_at
+                    known = replace(known, told=owed.transition.state is State.FIRING, said_at=said_at)
+                found[alert] = known
+        fires = State.FIRING
+        return [
+            k
+            for alert, k in found.items()
+            if (newest[alert].state is fires if k.latest.transition.state is fires else k.told)
+        ]
+
+    def silences(self, since: float) -> list[Silence]:
+        self._reading()
+        return [s for s in self.disk.silences.values() if s.ends_at >= since]
+
+    def acks(self) -> list[Ack]:
+        self._reading()
+        return list(self.disk.acks.values())
 
     def drop_obligations(self, reasons: Mapping[str, str], at: float) -> None:
         die = self._writing("drop")

@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 
 from tests.alerts.build import T0
-from watcher.alerts.blind import BLIND, NOT_DURABLE, AccountSight, StoreSight, own_troubles
+from watcher.alerts.blind import (
+    BLIND,
+    NOT_DURABLE,
+    RULE_CRASHED,
+    TARGET_FAILING,
+    AccountSight,
+    RuleSight,
+    StoreSight,
+    TargetSight,
+    own_troubles,
+)
 from watcher.alerts.message import Item, Kind, compose
 from watcher.model import Cause, Obligation, State, Transition, obligation_id
 
@@ -82,3 +92,29 @@ def test_the_message_says_who_is_blind_since_when_and_why() -> None:
     assert "acme (agora) cannot be seen since 00:00 UTC, auth: HTTP 401" in message.text
     assert "no news of them is not good news" in message.text
     assert "value" not in message.text
+
+
+def test_a_target_that_takes_nothing_for_ten_minutes_is_a_trouble_until_it_works() -> None:
+    """A start is no cure: only a message that it took since then resolves."""
+    fails = TargetSight(target="pager", failing_since=T0, waiting=3, hung=1)
+    assert own_troubles([], FINE, {}, targets=[fails], now=T0 + 599) == []
+    (fired,) = own_troubles([], FINE, {}, targets=[fails], now=T0 + 600)
+    assert (fired.rule, fired.labels, fired.starts_at) == (TARGET_FAILING, {"target": "pager"}, T0)
+    assert fired.annotations["summary"] == "Target pager has taken no message since 00:00 UTC, 1 attempts hang"
+    assert own_troubles([], FINE, last(fired), targets=[TargetSight(target="pager")], now=T0 + 700) == []
+    (over,) = own_troubles([], FINE, last(fired), targets=[TargetSight(target="pager", worked=True)], now=T0 + 800)
+    assert (over.state, over.cause) == (State.RESOLVED, Cause.BLIND)
+    (gone,) = own_troubles([], FINE, last(fired), targets=[], now=T0 + 800)
+    assert (gone.cause, gone.annotations["summary"]) == (Cause.RULE_CHANGED, "pager is no longer configured")
+
+
+def test_a_rule_that_crashes_is_a_trouble_at_once_until_it_is_judged() -> None:
+    """Per account, and over only after an answer without a crash."""
+    bad = RuleSight(account="acme", provider="agora", rule="VideoFreezing", crashing_since=T0)
+    (fired,) = own_troubles([], FINE, {}, rules=[bad], now=T0)
+    assert (fired.rule, fired.labels["rule_name"]) == (RULE_CRASHED, "VideoFreezing")
+    unsure = RuleSight(account="acme", provider="agora", rule="VideoFreezing")
+    assert own_troubles([], FINE, last(fired), rules=[unsure], now=T0 + 60) == []
+    fine = RuleSight(account="acme", provider="agora", rule="VideoFreezing", judged=True)
+    (over,) = own_troubles([], FINE, last(fired), rules=[fine], now=T0 + 60)
+    assert (over.state, over.annotations["summary"]) == (State.RESOLVED, "Rule VideoFreezing is judged again on acme")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.alerts.build import LABELS, T0, obligation, transition
 from tests.alerts.test_neutral import CORPUS, LINK, MENTION
-from watcher.alerts.message import MAX_HTML, MAX_TEXT, MAX_TITLE, Item, Kind, compose, trial
+from watcher.alerts.message import MAX_BRIEF, MAX_HTML, MAX_TEXT, MAX_TITLE, Item, Kind, Known, compose, trial
 from watcher.model import Cause, State, Transition
 
 F, R, I = State.FIRING, State.RESOLVED, State.INACTIVE  # noqa: E741
@@ -49,6 +49,7 @@ def test_a_firing_message_says_everything_an_on_call_person_asks() -> None:
         "value: 9.3%, limit 5%, worst 12%",
         "users: 42",
         "data: 95 s old when it became known",
+        f"alert: {FIRING.last.alert_id}",
         "description: Look at the uplink first.",
         "runbook: https://wiki.example.com/freeze?x=1&y=2",
     ]
@@ -180,7 +181,7 @@ def test_hostile_names_and_words_stay_words(hostile: str) -> None:
     assert len(message.text) <= MAX_TEXT
     assert len(message.html) <= MAX_HTML
     names = {line.split(":")[0] for line in message.text.splitlines()[2:]}
-    assert names <= {"where", "since", "value", "users", "description", "data", "note", "… (cut"}
+    assert names <= {"where", "since", "value", "users", "description", "data", "note", "alert", "… (cut"}
 
 
 @pytest.mark.parametrize("alerts", [1, 1000])
@@ -206,3 +207,51 @@ def test_a_trial_message_says_that_it_is_one() -> None:
     notification = trial("slack", float(T0))
     assert (notification.kind, notification.title) == ("test", "[TEST] watcher can reach this target")
     assert notification.text == "Test message\nto: slack\nsent: 2026-01-01 00:00:00 UTC"
+
+
+def test_the_brief_is_what_fits_a_locked_telephone() -> None:
+    """What, how bad, for how many, since when, and how to take it in hand: a few lines, and the same id."""
+    notes = {"summary": "Video freezes 9.3%", "description": "long " * 50, "runbook": "https://example.com/r"}
+    entry = transition(State.FIRING, 0, starts_at=-120, annotations=notes)
+    said = compose([Item(kind=Kind.FIRING, obligations=(obligation(entry),))], reference="abc").brief.splitlines()
+    assert said == [
+        "FIRING: VideoFreezing (critical)",
+        "Video freezes 9.3%",
+        "since 2025-12-31 23:58:00 UTC, fired 2026-01-01 00:00:00 UTC; value 9.3%, limit 5%, worst 12%; users 42",
+        f"alert: {entry.alert_id}",
+        "runbook: https://example.com/r",
+        "ref: abc",
+    ]
+
+
+def test_the_brief_says_where_if_no_summary_does() -> None:
+    """A rule without words of its own still tells the place; many alerts are cut with a count of the rest."""
+    items = [
+        Item(kind=Kind.FIRING, obligations=(obligation(transition(State.FIRING, 0, rule=f"Rule{n}")),))
+        for n in range(40)
+    ]
+    brief = compose(items, reference="abc").brief
+    assert brief.splitlines()[1] == "where: project classroom, product Native, account acme, provider agora"
+    assert len(brief) <= MAX_BRIEF
+    assert "more alerts" in brief
+
+
+def test_an_alert_whose_account_is_not_seen_is_marked() -> None:
+    """It cannot be judged, which is neither news of it nor good news; other accounts' alerts are not meant."""
+    blind = transition(State.FIRING, 600, rule="WatcherAccountBlind", starts_at=0, signal="", annotations={"reason": "auth"})  # fmt: skip  # noqa: E501
+    item = Item(kind=Kind.STILL_FIRING, obligations=(obligation(transition(State.FIRING, 0)),), reminder=True)
+    mark = "cannot be judged since 2026-01-01 00:00:00 UTC: its account is not seen (auth)"
+    seen = compose([item], known=Known(unseen={"acme": blind}))
+    assert f"note: {mark}" in seen.text
+    assert mark in seen.brief
+    assert "cannot be judged" not in compose([item], known=Known(unseen={"beta": blind})).text
+
+
+def test_the_end_says_how_many_users_there_were_at_most() -> None:
+    """While it fires, those behind the number; once it is over, the most of the whole incident."""
+    fired, ended = transition(State.FIRING, 0), transition(State.RESOLVED, 600, seq=2, starts_at=0, users=3.0)
+    known = Known(most_users={fired.alert_id: 412.0})
+    begin = compose([Item(kind=Kind.FIRING, obligations=(obligation(fired),))], known=known)
+    end = compose([Item(kind=Kind.RESOLVED, obligations=(obligation(ended),))], known=known)
+    assert "users: 42" in begin.text
+    assert "users: up to 412 while it fired" in end.text

@@ -10,8 +10,9 @@ import structlog
 from tests.alerts.build import LABELS, commit, obligation, outbox, settle, transition
 from tests.alerts.fakes import Accept, Fail, FakeSender, FakeStore, SlowWorkers
 from tests.conftest import EPOCH
-from watcher.alerts.backlog import MAX_IN_MEMORY, OVERTAKEN, Backlog
+from watcher.alerts.backlog import MAX_IN_MEMORY, Backlog
 from watcher.alerts.outbox import STORE_RETRY
+from watcher.alerts.reasons import Dropped
 from watcher.clock import VirtualClock, sleep
 from watcher.model import Delivery, Notification, Obligation, State
 
@@ -79,7 +80,7 @@ async def test_a_state_that_could_not_be_noted_is_noted_later(clock: VirtualCloc
             assert message.delivery is Delivery.SENT
             tasks.cancel_scope.cancel()
     assert len(sender.attempts) == 1
-    assert [e["event"] for e in logs] == ["outbox_not_durable", "outbox_durable_again"]
+    assert [e["event"] for e in logs] == ["message_queued", "outbox_not_durable", "outbox_durable_again"]
 
 
 async def test_recorded_while_its_attempt_runs_its_outcome_is_noted_too(clock: VirtualClock) -> None:
@@ -160,7 +161,7 @@ async def test_what_memory_overtook_is_dropped_with_that_reason(clock: VirtualCl
         commit(store, again)
         await settle(box, clock, until=EPOCH + 60)
     assert [s.notification.kind for s in sender.accepted] == ["firing", "firing"]
-    assert store.disk.dropped == {obligation(ENDED).id: OVERTAKEN}
+    assert store.disk.dropped == {obligation(ENDED).id: Dropped.OVERTAKEN}
     assert store.open_ids() == set()
 
 

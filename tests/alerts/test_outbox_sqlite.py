@@ -11,9 +11,9 @@ import pytest
 from tests.alerts.build import LABELS, obligation, outbox, route, routing, settle, transition
 from tests.alerts.fakes import Fail, FakeSender, Killed
 from tests.conftest import EPOCH
-from watcher.alerts.route import oblige, told_before
+from watcher.alerts.route import NEVER_TOLD, oblige
 from watcher.clock import VirtualClock
-from watcher.model import Commit, Delivery, State, Store, Transition, alert_id
+from watcher.model import Commit, Delivery, State, Store, alert_id
 from watcher.store import open_store
 
 WRITES = ("commit", "drop_obligations", "record_notification", "update_notification")
@@ -102,8 +102,7 @@ def test_what_is_told_is_read_back_from_the_file(tmp_path: Path) -> None:
     store.commit(Commit(transitions=[FIRED], obligations=[obligation(FIRED)]))
     store.close()
     store = open_store(url)
-    log: list[Transition] = store.transitions()
-    told = told_before(log, {o.id for o in store.open_obligations("slack")}, ["slack", "mail"])
+    told = store.holders(NEVER_TOLD)
     store.close()
     assert told == {alert_id("VideoFreezing", LABELS): frozenset({"slack"})}
     end = oblige([ENDED], routing(route("mail")), told, now=EPOCH)

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.alerts.build import LABELS, T0, obligation, transition
-from watcher.alerts.pipeline import GROUP_INTERVAL, GROUP_WAIT, IN_ORDER, MAX_OBLIGATIONS, SUPERSEDED, Plan, plan
+from watcher.alerts.pipeline import MAX_OBLIGATIONS, Plan, View, plan
+from watcher.alerts.reasons import Dropped, Held
 from watcher.alerts.route import Group, Timing
-from watcher.model import Obligation, State, Transition
+from watcher.model import Obligation, Standing, State, Transition
 
 F, R, I = State.FIRING, State.RESOLVED, State.INACTIVE  # noqa: E741
 
@@ -26,8 +27,12 @@ def planned(
     timing: Timing = Timing(),  # noqa: B008
     now: float = T0 + 1000,
 ) -> Plan:
-    """A plan with everything else at rest."""
-    return plan(obligations, busy=busy, spoke_at=spoke_at or {}, timing=lambda _: timing, now=now)
+    """A plan with everything else at rest: an alert whose first entry is its end was told that it fires."""
+    standing: dict[str, Standing] = {}
+    for duty in sorted(obligations, key=lambda o: -o.transition.seq):
+        standing[duty.transition.alert_id] = Standing(latest=duty, told=duty.transition.state is not F, said_at=T0)
+    view = View(busy=busy, spoke_at=spoke_at or {}, standing=standing)
+    return plan(obligations, view=view, timing=lambda _: timing, now=now)
 
 
 def says(result: Plan) -> list[list[str]]:
@@ -85,7 +90,7 @@ def test_what_an_alerts_open_obligations_say(
     """Beginning, end, both in one, and what was taken back before it was said."""
     result = planned([obligation(entry) for entry in entries])
     assert says(result) == expected
-    assert seqs(result.dropped) == dict.fromkeys(dropped, SUPERSEDED)
+    assert seqs(result.dropped) == dict.fromkeys(dropped, Dropped.SUPERSEDED)
     assert (result.held, result.next_at) == ({}, None)
 
 
@@ -95,7 +100,7 @@ def test_an_alert_with_an_undelivered_message_waits_and_others_do_not() -> None:
     other = obligation(transition(F, 150, labels={**LABELS, "product": "WebRTC"}))
     result = planned([ours, other], busy=[ours.transition.alert_id])
     assert says(result) == [["firing 1"]]
-    assert result.held == {ours.id: IN_ORDER}
+    assert result.held == {ours.id: Held.IN_ORDER}
 
 
 def test_an_alerts_end_never_leaves_in_another_group_than_its_beginning() -> None:
@@ -112,7 +117,7 @@ def test_the_first_message_of_a_group_waits_for_group_wait() -> None:
     """Counted from its oldest obligation; the plan says when to look again."""
     waiting = [obligation(transition(F, 100), created_at=T0 + 100)]
     early = planned(waiting, timing=Timing(wait=30), now=T0 + 129)
-    assert (early.drafts, set(early.held.values()), early.next_at) == ((), {GROUP_WAIT}, T0 + 130)
+    assert (early.drafts, set(early.held.values()), early.next_at) == ((), {Held.GROUP_WAIT}, T0 + 130)
     assert says(planned(waiting, timing=Timing(wait=30), now=T0 + 130)) == [["firing 1"]]
 
 
@@ -120,7 +125,7 @@ def test_the_next_message_of_a_group_waits_for_group_interval() -> None:
     """Counted from the last; what comes in between gathers into a digest."""
     waiting = [obligation(transition(F, 100, labels={**LABELS, "channel": c})) for c in "ab"]
     early = planned(waiting, spoke_at={GROUP: T0 + 90}, now=T0 + 149)
-    assert (early.drafts, set(early.held.values()), early.next_at) == ((), {GROUP_INTERVAL}, T0 + 150)
+    assert (early.drafts, set(early.held.values()), early.next_at) == ((), {Held.GROUP_INTERVAL}, T0 + 150)
     assert says(planned(waiting, spoke_at={GROUP: T0 + 90}, now=T0 + 150)) == [["firing 1", "firing 1"]]
 
 
@@ -143,7 +148,7 @@ def test_a_message_discharges_a_bounded_number() -> None:
     many = [obligation(transition(F, 100, labels={**LABELS, "channel": f"{i}"})) for i in range(MAX_OBLIGATIONS + 7)]
     result = planned(many)
     assert [len(d.obligations) for d in result.drafts] == [MAX_OBLIGATIONS]
-    assert (len(result.held), set(result.held.values()), result.next_at) == (7, {GROUP_INTERVAL}, T0 + 1060)
+    assert (len(result.held), set(result.held.values()), result.next_at) == (7, {Held.GROUP_INTERVAL}, T0 + 1060)
 
 
 def test_a_storm_of_a_thousand_alerts_in_a_minute_is_two_messages() -> None:
@@ -159,7 +164,7 @@ def test_a_storm_of_a_thousand_alerts_in_a_minute_is_two_messages() -> None:
         result = planned(open_, spoke_at=spoke, now=T0 + second)
         for draft in result.drafts:
             messages += 1
-            spoke[draft.group] = T0 + second
+            spoke |= dict.fromkeys(draft.groups, T0 + second)
             open_ = [o for o in open_ if o.id not in draft.obligations]
     assert (messages, open_) == (2, [])
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.alerts.build import LABELS, T0, route, routing, transition
-from watcher.alerts.route import ENDED_LONG_AGO, NO_ROUTE, Obliged, Routing, oblige, told_before
+from tests.alerts.build import LABELS, T0, obligation, route, routing, transition
+from tests.alerts.fakes import FakeStore
+from watcher.alerts.reasons import Dropped
+from watcher.alerts.route import NEVER_TOLD, Obliged, Routing, oblige
 from watcher.alerts.settings import RouteSettings
-from watcher.model import Cause, State, Transition, alert_id
+from watcher.model import Cause, Commit, State, Transition, alert_id
 
 F, R, P, I = State.FIRING, State.RESOLVED, State.PENDING, State.INACTIVE  # noqa: E741
 
@@ -56,7 +58,7 @@ def test_firing_obliges_every_target_of_every_matching_route_once() -> None:
 def test_a_route_takes_what_all_its_matchers_take(match: dict[str, str], taken: bool) -> None:
     """Severity, rule and labels alike, by equality."""
     result = after([transition(F, 100)], by=routing(route("slack", **match)))
-    assert says(result) == (["slack firing"] if taken else [f" firing {NO_ROUTE}"])
+    assert says(result) == (["slack firing"] if taken else [f" firing {Dropped.NO_ROUTE}"])
 
 
 def test_a_matcher_may_name_several_values() -> None:
@@ -69,7 +71,7 @@ def test_what_no_route_takes_is_counted_and_recorded_with_its_reason() -> None:
     """Nobody hears of it or of its end, and neither vanishes."""
     by = routing(route("slack", severity="info"))
     result = after([transition(F, 100)], by=by)
-    assert (says(result), result.unrouted, dict(result.told)) == ([f" firing {NO_ROUTE}"], 1, {})
+    assert (says(result), result.unrouted, dict(result.told)) == ([f" firing {Dropped.NO_ROUTE}"], 1, {})
     assert says(after([transition(F, 100)], [transition(R, 150, seq=2)], by=by)) == []
 
 
@@ -136,11 +138,11 @@ def test_began_and_ended_long_ago_is_recorded_not_paged() -> None:
     """More than the limit before it became known: both obligations of a page are dropped at birth, with the reason."""
     pair = [transition(F, 100), transition(R, 150, seq=2)]
     late = after(pair, now=T0 + 150 + 3601)
-    assert says(late) == [f"slack firing {ENDED_LONG_AGO}", f"mail firing {ENDED_LONG_AGO}"]
+    assert says(late) == [f"slack firing {Dropped.ENDED_LONG_AGO}", f"mail firing {Dropped.ENDED_LONG_AGO}"]
     assert late.told == {}
     assert "slack firing" in says(after(pair, now=T0 + 150 + 3600))
     shorter = routing(route("slack"), page_ended_within=60)
-    assert says(after(pair, by=shorter, now=T0 + 211)) == [f"slack firing {ENDED_LONG_AGO}"]
+    assert says(after(pair, by=shorter, now=T0 + 211)) == [f"slack firing {Dropped.ENDED_LONG_AGO}"]
 
 
 def test_an_old_end_of_a_told_beginning_is_told() -> None:
@@ -156,7 +158,14 @@ def test_own_troubles_go_to_operators_whatever_the_routes_say() -> None:
     by = routing(route("slack"), operators=["ops"])
     blind = transition(F, 100, rule="WatcherAccountBlind", cause=Cause.BLIND)
     assert says(after([blind], by=by)) == ["ops firing"]
-    assert says(after([blind], by=routing(route("slack")))) == [f" firing {NO_ROUTE}"]
+    assert says(after([blind], by=routing(route("slack")))) == [f" firing {Dropped.NO_ROUTE}"]
+
+
+def test_a_target_that_fails_is_the_last_to_hear_of_it() -> None:
+    """The other operators are told; where there are none, it is told itself, once it can be."""
+    failing = transition(F, 100, rule="WatcherTargetFailing", labels={"target": "ops"}, cause=Cause.BLIND)
+    assert says(after([failing], by=routing(route("slack"), operators=["ops", "mail"]))) == ["mail firing"]
+    assert says(after([failing], by=routing(route("slack"), operators=["ops"]))) == ["ops firing"]
 
 
 def test_after_a_reload_the_end_goes_to_those_who_hold_the_page() -> None:
@@ -167,16 +176,16 @@ def test_after_a_reload_the_end_goes_to_those_who_hold_the_page() -> None:
 
 
 def test_what_is_told_can_be_read_back_from_the_store() -> None:
-    """Transitions and the ids of obligations are enough, also with one target told and another not."""
+    """What the newest obligations say is enough, also with one target told and another not."""
     log = [transition(P, 90), transition(F, 100, seq=2), transition(R, 150, seq=3), transition(F, 160, seq=4)]
-    told: Obliged = Obliged()
-    ids: set[str] = set()
+    told, store = Obliged(), FakeStore()
     for entry in log:
         told = oblige([entry], BOTH, told.told, now=T0 + 200)
-        ids |= {o.id for o in told.obligations if not o.dropped}
-        assert told_before(log[: log.index(entry) + 1], ids, ["slack", "mail"]) == told.told
+        store.commit(Commit(transitions=[entry], obligations=told.obligations))
+        assert store.holders(NEVER_TOLD) == told.told
     assert told.told == {ALERT: frozenset({"slack", "mail"})}
-    assert told_before(log, {f"{ALERT}-2-slack"}, ["slack", "mail"]) == {ALERT: frozenset({"slack"})}
+    store.drop_obligations({f"{ALERT}-4-mail": Dropped.TARGET_REMOVED}, T0 + 300)
+    assert store.holders(NEVER_TOLD) == {ALERT: frozenset({"slack"})}
 
 
 def test_a_thousand_alerts_at_once_are_decided_in_linear_time() -> None:
@@ -195,3 +204,14 @@ def test_timing_is_that_of_the_route_as_it_is_now() -> None:
     own = after([transition(F, 100, rule="WatcherNotDurable")], by=by).obligations[0]
     assert (by.timing(page).wait, by.timing(page).interval) == (5, 300)
     assert (by.timing(own).wait, by.timing(own).interval) == (0, 60)
+
+
+def test_hours_of_a_route_are_those_of_every_route_to_the_target() -> None:
+    """A route without hours always speaks, so then there are none."""
+    office = RouteSettings(to=("slack",), active=({"from": "09:00", "to": "17:00", "time_zone": "Europe/Berlin"},))  # type: ignore[arg-type]
+    weekend = RouteSettings(to=("slack",), mute={"days": ("mon", "tue")})  # type: ignore[arg-type]
+    page = obligation(transition(F, 100))
+    assert len(routing(office, weekend).timing(page).hours) == 2
+    assert routing(office, weekend, route("slack")).timing(page).hours == ()
+    assert not routing(office).timing(page).speaks(T0)
+    assert routing(office, weekend).timing(page).speaks(T0)

@@ -56,6 +56,24 @@ def test_a_good_config_has_no_problem_and_keeps_its_values() -> None:
     assert settings.operator_targets() == ("ops",)
 
 
+def test_targets_of_every_kind_are_read() -> None:
+    """A URL, and three mappings; header values are secrets."""
+    text = """\
+targets:
+  a: json://a.example.com
+  b: {webhook: "https://b.example.com/x", headers: {authorization: !env NO_SUCH_KEY}}
+  c: {alertmanager: "http://127.0.0.1:9093"}
+  d: {heartbeat: "https://d.example.com/ping", every: 1m}
+routes: [{to: [a, b, c]}]
+"""
+    settings = loads(text).parse(AlertsSettings)
+    assert problems(text) == []
+    assert warned(text) == []
+    kinds = [type(target).__name__ for target in settings.targets.values()]
+    assert kinds == ["Secret", "WebhookSettings", "AlertmanagerSettings", "HeartbeatSettings"]
+    assert "example.com" not in repr(settings)
+
+
 def test_defaults_are_those_of_the_design() -> None:
     """A route says only where to; the rest is grouped by rule and project, at once, then once a minute."""
     settings = loads("targets: {a: json://a.example.com}\nroutes: [{to: a}]\n").parse(AlertsSettings)
@@ -77,8 +95,8 @@ def test_defaults_are_those_of_the_design() -> None:
             "c.yaml:2:36: unknown severity critcal, did you mean `critical`?",
         ),
         (
-            "targets: {a: json://a.example.com}\nroutes: [{to: a, repeat_interval: 4h}]\n",
-            "c.yaml:2:18: unknown key routes[0].repeat_interval",
+            "targets: {a: json://a.example.com}\nroutes: [{to: a, repeat_interval: 5s}]\n",
+            "c.yaml:2:35: repeat_interval is under a minute, 4h is usual, 0 for never",
         ),
         (
             "targets: {a: json://a.example.com}\nroutes: [{to: a, match: {team: 5}}]\n",
@@ -86,6 +104,42 @@ def test_defaults_are_those_of_the_design() -> None:
         ),
         ("targets: {a: 'carrier-pigeon://x'}\n", "c.yaml:1:14: target a is not a URL that Apprise accepts"),
         ("targets: {'a b': json://a.example.com}\n", "c.yaml:1:11: 'a b' is not a target's name"),
+        (
+            "targets: {a: {webhook: 'ftp://a.example.com'}}\n",
+            "c.yaml:1:14: target a is not a web address, write it like https://example.com/path",
+        ),
+        ("targets: {a: {slack: x}}\n", "c.yaml:1:14: targets.a is no target, write a URL, or a mapping with one of"),
+        (
+            "targets: {a: {webhook: 'http://a.example.com', alertmanager: 'http://b.example.com'}}\n",
+            "c.yaml:1:14: targets.a is no target",
+        ),
+        (
+            "targets: {a: {heartbeat: 'http://a.example.com'}}\nroutes: [{to: a}]\n",
+            "c.yaml:2:15: a is a heartbeat, name a target that takes messages",
+        ),
+        (
+            "inhibit: [{source: {rule: A}}]\n",
+            "c.yaml:1:11: mutes everything, name source and target, or set beneath: true",
+        ),
+        (
+            "maintenance: [{name: w, from: '25:00', to: '01:00'}]\n",
+            "c.yaml:1:31: maintenance[0].from is not a time of day",
+        ),
+        ("maintenance: [{name: w, from: '22:00'}]\n", "c.yaml:1:15: maintenance[0] says not when, write either from"),
+        (
+            "maintenance: [{name: w, from: '22:00', to: '23:00', time_zone: Mars/Base}]\n",
+            "c.yaml:1:64: maintenance[0].time_zone is not a time zone of this machine",
+        ),
+        (
+            "maintenance: [{name: w, starts: 2026-01-02T00:00:00Z, ends: 2026-01-01T00:00:00Z}]\n",
+            "c.yaml:1:15: maintenance[0] ends before it starts, swap them",
+        ),
+        (
+            "maintenance: [{name: w, days: [someday], from: '01:00', to: '02:00'}]\n",
+            "c.yaml:1:31: maintenance[0].days has no",
+        ),
+        ("delivery: {max_per_hour: 1}\n", "c.yaml:1:26: delivery.max_per_hour is not 2 to 10,000"),
+        ("flapping: {beginnings: 1}\n", "c.yaml:1:24: flapping.beginnings is not 2 to 50"),
         ("operators: [ops]\n", "c.yaml:1:13: unknown target ops, use one of the targets: there are none"),
         ("delivery: {deadline: 0s}\n", "c.yaml:1:22: delivery.deadline is not 1s to 5m"),
         ("delivery: {give_up_after: 10s}\n", "c.yaml:1:27: delivery.give_up_after is under a minute"),

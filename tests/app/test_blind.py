@@ -58,7 +58,7 @@ async def test_the_report_is_the_observers(tmp_path: Path, name: str) -> None:
     """What fired by the report is what fires for an observer of all windows in their final form."""
     clock = VirtualClock(epoch=START, jumping=True)
     tale = story(BENT[name])
-    data = world.config(tmp_path, projects=NINE)
+    data = world.config(tmp_path, projects=NINE, flapping={"beginnings": 0})  # or not every episode is a message
     here = world.World(clock=clock, folder=tmp_path, story=tale, epoch=START)
     report = await here.live(data, HOURS * HOUR)
     bent = [fault for fault in BENT[name] if fault["kind"] in {f["kind"] for each in BENDING.values() for f in each}]

@@ -12,7 +12,8 @@ from tests.alerts.fakes import Fail
 from tests.app import world
 from tests.conftest import EPOCH
 from watcher import clock as clocks
-from watcher.app.daemon import TARGET_REMOVED, Daemon
+from watcher.alerts.reasons import Dropped
+from watcher.app.daemon import Daemon
 from watcher.app.sight import Sight
 from watcher.clock import HOUR, Clock, VirtualClock, sleep
 from watcher.errors import StoreError
@@ -86,7 +87,7 @@ async def test_a_renamed_target_inherits_what_still_fires(tmp_path: Path, clock:
     reader = open_readonly(f"sqlite:///{tmp_path}/state.db")
     old = [n for n in reader.notifications(0.0) if n.target == "pager"]
     reader.close()
-    assert {(n.delivery, n.error) for n in old} == {(Delivery.EXPIRED, TARGET_REMOVED)}
+    assert {(n.delivery, n.error) for n in old} == {(Delivery.EXPIRED, Dropped.TARGET_REMOVED)}
 
 
 async def test_an_alert_whose_memory_is_unreadable_stops_nobody(tmp_path: Path, clock: VirtualClock) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.alerts.build import transition
 from tests.alerts.fakes import FakeSender, FakeStore
+from watcher.alerts.desk import Desk
 from watcher.alerts.outbox import Outbox
 from watcher.alerts.route import Routing
 from watcher.alerts.settings import AlertsSettings, RouteSettings
@@ -17,7 +18,7 @@ from watcher.secret import Secret
 from watcher.workers import InlineWorkers
 
 
-class Desk:
+class Office:
     """A recorder with one target, over a store that can fail."""
 
     def __init__(self, clock: VirtualClock) -> None:
@@ -41,21 +42,22 @@ class Desk:
             routing=routing,
             told={},
             outboxes={"t": self.outbox},
+            desk=Desk(settings),
         )
 
 
 @pytest.fixture
-def desk(clock: VirtualClock) -> Desk:
+def desk(clock: VirtualClock) -> Office:
     """A desk in virtual time."""
-    return Desk(clock)
+    return Office(clock)
 
 
-def failing(desk: Desk) -> bool:
+def failing(desk: Office) -> bool:
     """Whether the recorder knows that the state cannot be written."""
     return desk.recorder.sight.failing_since is not None
 
 
-async def test_a_transition_and_its_obligation_are_recorded_together(desk: Desk) -> None:
+async def test_a_transition_and_its_obligation_are_recorded_together(desk: Office) -> None:
     """One write holds both."""
     assert await desk.recorder.record(Commit(transitions=[transition(State.FIRING, 100)]))
     assert len(desk.store.disk.transitions) == 1
@@ -63,7 +65,7 @@ async def test_a_transition_and_its_obligation_are_recorded_together(desk: Desk)
     assert desk.store.writes == ["commit"]
 
 
-async def test_a_full_disk_pages_from_memory_and_is_written_later(desk: Desk) -> None:
+async def test_a_full_disk_pages_from_memory_and_is_written_later(desk: Office) -> None:
     """What was decided goes out marked; once the disk has room, the record holds it and nothing is said twice."""
     desk.store.full = True
     assert not await desk.recorder.record(Commit(transitions=[transition(State.FIRING, 100)]))
@@ -80,7 +82,7 @@ async def test_a_full_disk_pages_from_memory_and_is_written_later(desk: Desk) ->
     assert len(desk.sender.accepted) == 1
 
 
-async def test_steps_that_could_not_be_written_keep_their_order(desk: Desk) -> None:
+async def test_steps_that_could_not_be_written_keep_their_order(desk: Office) -> None:
     """Two steps fail, the third writes all three as one."""
     desk.store.full = True
     for seq, state in ((1, State.FIRING), (2, State.RESOLVED)):
@@ -100,7 +102,7 @@ def test_of_two_words_about_an_alert_the_later_one_counts() -> None:
     assert (list(kept.alerts), list(kept.forgotten)) == ([saved], [])
 
 
-async def test_a_failure_met_by_the_ledger_is_known_too(desk: Desk) -> None:
+async def test_a_failure_met_by_the_ledger_is_known_too(desk: Office) -> None:
     """Whoever meets the failing store says so, and whoever writes it says that it works."""
     desk.recorder.fails(StoreError("disk full"))
     assert desk.recorder.sight.detail == "disk full"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from watcher.app.sight import Sight
+from watcher.app.supervise import CALM
 from watcher.budget.usage import Usage
 from watcher.clock import DAY
 from watcher.errors import ProviderError, Reason
@@ -90,12 +91,26 @@ def test_the_last_request_of_an_even_day_is_no_blindness() -> None:
 
 
 def test_a_crashed_task_is_blindness_until_a_look_is_answered() -> None:
-    """Nobody looks while the task is down, however healthy the vendor is."""
+    """Nobody looks while the task is down, however healthy the vendor is; one crash is over with one answer."""
     eye = sight()
     eye.crashed(T0)
-    eye.crashed(T0 + 5)
     assert eye.view().blind_since == T0
-    assert eye.view().failed_looks == 2
     assert "crashed" in eye.view().detail
     eye.answered("a", T0 + 60)
     assert eye.reason() is None
+
+
+def test_an_answer_between_two_crashes_is_no_sight() -> None:
+    """A task that answers once and crashes, over and over, is blind from its first crash until it has been calm."""
+    eye = sight()
+    for n in range(5):
+        eye.crashed(T0 + 300 * n)
+        eye.answered("a", T0 + 300 * n + 10)
+    assert eye.view().blind_since == T0
+    assert eye.view().failed_looks == 5
+    eye.answered("a", T0 + 1210 + CALM)
+    assert eye.reason() is Reason.OTHER
+    eye.answered("a", T0 + 1211 + CALM)
+    assert eye.reason() is None
+    eye.crashed(T0 + DAY)
+    assert eye.view().blind_since == T0 + DAY

@@ -11,6 +11,7 @@ import httpx
 import yaml
 
 from tests.alerts.fakes import FakeSender
+from watcher.alerts.targets import HttpTarget
 from watcher.app.daemon import Daemon
 from watcher.app.report import Report
 from watcher.clock import Clock, sleep
@@ -159,7 +160,7 @@ class World:
             senders=self.sender,
         )
 
-    def sender(self, target: str, url: Secret | None) -> FakeSender:
+    def sender(self, target: str, settings: Secret | HttpTarget | None) -> FakeSender:
         """The target's sender, the same for every daemon started here."""
         return self.senders.setdefault(target, FakeSender(self.clock))
 

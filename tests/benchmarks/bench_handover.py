@@ -13,6 +13,8 @@ from pathlib import Path
 import anyio
 import numpy as np
 
+from watcher.alerts.desk import Desk
+from watcher.alerts.limits import Flapping, Limits
 from watcher.alerts.outbox import Outbox
 from watcher.alerts.route import Routing
 from watcher.alerts.settings import AlertsSettings, RouteSettings
@@ -82,8 +84,11 @@ async def handover(folder: Path, *, count: int = 1000, rounds: int = 200) -> Seq
         clock=clock,
         timing=routing.timing,
         delivery=settings.delivery,
+        limits=Limits(per_hour=10_000, flapping=Flapping(beginnings=0)),
     )
-    recorder = Recorder(store=store, workers=workers, clock=clock, routing=routing, told={}, outboxes={"t": outbox})
+    recorder = Recorder(
+        store=store, workers=workers, clock=clock, routing=routing, told={}, outboxes={"t": outbox}, desk=Desk(settings)
+    )
     engine = Engine(rules=rules(count), settings=Judging())
     start = int(clock.now()) // WIDTH * WIDTH - rounds * 9 * WIDTH
     times: list[float] = []

@@ -332,6 +332,45 @@ def test_one_wrong_date_does_not_open_the_day_again() -> None:
     assert ledger.counts.dates_not_believed == 2
 
 
+@pytest.mark.parametrize("jump", [5 * HOUR, 3 * DAY])
+def test_a_vendor_clock_that_was_ahead_for_a_while_leaves_no_spend_in_the_future(jump: float) -> None:
+    """What was sent meanwhile counts as sent by now: the minute is free a minute later, today holds it, durably."""
+    clock, store = HandClock(), MemoryStore()
+    ledger = opened(clock, store)
+
+    def look(ahead: float) -> Spend:
+        spend = granted(ledger)
+        run(ledger.answered(spend, clock.now() + ahead))
+        clock.wait(70)
+        return spend
+
+    before = [look(0) for _ in range(3)]
+    meanwhile = [look(jump) for _ in range(4)]
+    assert ledger.offset == pytest.approx(jump, abs=1)
+    after = [look(0) for _ in range(3)]
+    assert ledger.offset == pytest.approx(0, abs=1)
+    assert all(store.rows[spend.id].at < clock.now() for spend in (*before, *meanwhile, *after))
+    assert spent_today(ledger, clock) == 240 + 10
+    again = opened(clock, store)
+    assert spent_today(again, clock) == 240 + 10
+    granted(again)
+
+
+def test_a_block_until_a_midnight_that_was_not_ends_at_the_next_one() -> None:
+    """A refusal by a vendor whose clock was days ahead holds until 00:00 UTC of the day it turned out to be."""
+    clock, store = HandClock(), MemoryStore()
+    ledger = opened(clock, store)
+    for ahead in (0, 3 * DAY, 3 * DAY):
+        run(ledger.answered(granted(ledger), clock.now() + ahead))
+        clock.wait(70)
+    late = [granted(ledger), granted(ledger)]
+    run(ledger.exhausted(POOL.id, None, Reason.DAY_QUOTA))
+    for spend in late:
+        run(ledger.answered(spend, clock.now()))
+    assert refused(ledger).at == pytest.approx(MIDNIGHT + 5, abs=2)
+    assert refused(opened(clock, store)).at == pytest.approx(MIDNIGHT + 5, abs=10)
+
+
 @pytest.mark.parametrize("days", [9, -9])
 def test_a_machine_whose_clock_is_days_wrong_finds_its_record_once_it_knows(days: int) -> None:
     """Started in the wrong week, the ledger asks on, and counts all of today as soon as two answers agree."""

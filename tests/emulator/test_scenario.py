@@ -126,8 +126,14 @@ def test_everything_wrong_with_the_shape_comes_at_once() -> None:
         ("faults: [{kind: reset, from: +2m, until: +1m}]\n", "until is not after from"),
         ("faults: [{kind: reset, from: 2027-01-01T00:00:00Z, until: +1m}]\n", "until is not after from"),
         ("faults: [{kind: clock_skew, seconds: 5, every: 2}]\n", "clock_skew has no every and no probability"),
-        ("faults: [{kind: clock_skew, seconds: 5, where: {metric: [userCount]}}]\n", "limited by host only"),
-        ("faults: [{kind: foreign, per_minute: 5, where: {host: [h]}}]\n", "limited by account only"),
+        (
+            "faults: [{kind: clock_skew, seconds: 5, where: {metric: [userCount]}}]\n",
+            "clock_skew cannot be limited by metric, use host",
+        ),
+        (
+            "faults: [{kind: foreign, per_minute: 5, where: {host: [h]}}]\n",
+            "foreign cannot be limited by host, use account",
+        ),
         ("faults: [{kind: reset, where: {endpoint: [use]}}]\n", "unknown endpoint use, use quality, quality_top20"),
         ("faults: [{kind: reset, where: {project: [p]}}]\n", "unknown project p, use classroom"),
     ],

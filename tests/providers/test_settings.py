@@ -78,6 +78,7 @@ def test_what_the_registry_offers_agrees_with_the_words_of_the_program() -> None
         ("name: acme", "name: acme\nbase_url: https://example.com/?key=1", "base_url is not an address"),
         ("name: acme", "name: acme\nbase_url: 'http://[bad'", "base_url is not an address"),
         ("name: acme", "name: acme\nbase_url: 'http://host:99999'", "base_url is not an address"),
+        ("name: acme", "name: acme\nbase_url: https://api..example.com", "base_url is not an address"),
         ("name: acme", "name: acme\nbase_urls: []", "base_urls is empty"),
         ("name: acme", "name: acme\ndelay: 40", "delay is not a duration, write it like 90s"),
         ("name: acme", "name: acme\nmargin: -1", "margin: input should be greater than or equal to 0"),

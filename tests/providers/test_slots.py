@@ -10,7 +10,7 @@ from tests.providers.doubles import HandClock
 from watcher.model import Span
 from watcher.providers.agora.settings import PLANS, window
 from watcher.providers.agora.slots import SETTLE, SLOT, Ask, Learned, Window, choose, floor_slot
-from watcher.providers.agora.vendortime import VendorTime
+from watcher.providers.vendortime import VendorTime
 
 PREMIUM = window(PLANS["premium"])
 ENTERPRISE = window(PLANS["enterprise"])

@@ -113,6 +113,10 @@ class Mailbox:
     def url(self) -> str:
         return f"mailto://oncall:{PASSWORD}@127.0.0.1:{self.port}?from=watcher@example.com&to=oncall@example.com"
 
+    def holds(self, count: int) -> bool:
+        """Whether so many arrived."""
+        return len(self.mails) == count
+
     async def handle_DATA(self, server: object, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's
         if not session.authenticated:
             return "530 Authentication required"

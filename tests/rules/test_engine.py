@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -489,3 +490,49 @@ def test_the_newest_values_are_the_vendors_own() -> None:
     engine.receive(answer(MAIN, "1% 9% _"), 0.0)
     engine.receive(answer(series("users"), "_"), 0.0)
     assert list(engine.newest()) == [(MAIN, 0.09, event(1))]
+
+
+def test_what_stands_is_counted_by_severity_without_reading_windows() -> None:
+    """As `alerts` would say, for a scrape of ten thousand of them."""
+    engine = engine_of(rule(hold=40), rule("Other", hold=0))
+    engine.receive(answer(MAIN, "1% 9%"), 0.0)
+    views = [(view.state, view.severity) for view in engine.alerts()]
+    assert engine.standing() == Counter(views)
+    assert {state for state, _ in views} == {State.PENDING, State.FIRING}
+    assert engine.firing() == Counter(view.rule for view in engine.alerts() if view.state is State.FIRING)
+
+
+# ── a clock that was ahead ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_a_clock_that_was_ahead_told_does_not_keep_the_present_from_paging() -> None:
+    """Windows of "five hours from now" are forgotten, states go on as said, and the present is judged again."""
+    engine, ahead = engine_of(rule(hold=40)), 5 * HOUR * W
+    log = [*engine.receive(answer(MAIN, "1% 9% 9% 9%"), 10.0).transitions]
+    log += engine.receive(answer(MAIN, "9% 9% 1% 1%", start=START + ahead), 20.0).transitions
+    assert log[-1].state is State.RESOLVED
+    now = START + 4 * W
+    saved = engine.turn_back(query(MAIN), now, 30.0).alerts
+    late = engine.receive(answer(MAIN, "1% 9% 9% 9% 1%", start=now), 40.0).transitions
+    assert [(t.state, t.at) for t in late] == [
+        (State.PENDING, now + 2 * W),
+        (State.FIRING, now + 4 * W),
+        (State.RESOLVED, now + 5 * W),
+    ]
+    again, _ = restored([rule(hold=40)], saved, "1% 9% 9% 9%")
+    assert [t.at for t in again.receive(answer(MAIN, "1% 9% 9% 9% 1%", start=now), 40.0).transitions] == [
+        t.at for t in late
+    ]
+
+
+def test_an_alert_that_fired_ahead_of_time_resolves_in_the_present() -> None:
+    """It stays firing until the present says otherwise, and never ends before it began."""
+    engine, ahead = engine_of(rule()), 5 * HOUR * W
+    engine.receive(answer(MAIN, "1% 1%"), 10.0)
+    (fired,) = engine.receive(answer(MAIN, "9% 9%", start=START + ahead), 20.0).transitions
+    assert fired.state is State.FIRING
+    now = START + 2 * W
+    engine.turn_back(query(MAIN), now, 30.0)
+    (over,) = engine.receive(answer(MAIN, "1% 1%", start=now), 40.0).transitions
+    assert (over.state, over.seq) == (State.RESOLVED, fired.seq + 1)
+    assert over.starts_at <= over.at

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tests.store.build import FREEZE, T0, USERS, column, entry, message, notifications, obligations, owed, transitions
 from watcher.errors import StoreError
 from watcher.model import (
+    Ack,
     Commit,
     Delivery,
     Gap,
@@ -25,6 +26,7 @@ from watcher.model import (
     Obligation,
     Points,
     SavedAlert,
+    Silence,
     Span,
     Spend,
     State,
@@ -315,6 +317,28 @@ class StoreContract:
                 store.drop_obligations({owed(third).id: "silenced", wrong: "silenced"}, T0 + 3.0)
         assert store.open_obligations("slack") == [owed(third)]
 
+    def test_what_a_start_goes_on_from(self, store: FullStore) -> None:
+        """The newest entry of each alert, who holds which page, and who is owed something: without reading the log."""
+        told, over, cut = entry("told", 1, State.FIRING), entry("over", 1, State.FIRING), entry("cut", 1, State.FIRING)
+        end, pending = entry("over", 2, State.RESOLVED), entry("new", 1, State.PENDING)
+        duties = [
+            owed(told),
+            owed(told, "mail"),
+            owed(over),
+            owed(end),
+            owed(cut),
+            owed(cut, "mail", dropped="late"),
+        ]
+        store.commit(Commit(transitions=[told, over, cut, end, pending], obligations=duties))
+        assert store.latest() == [told, cut, end, pending]
+        assert store.holders(["late"]) == {"told": {"slack", "mail"}, "cut": {"slack"}}
+        assert store.holders([]) == {"told": {"slack", "mail"}, "cut": {"slack", "mail"}}
+        assert store.owed_targets() == {"slack", "mail"}
+        store.record_notification(message("n", owed(told, "mail"), delivery=Delivery.SENT))
+        assert store.owed_targets() == {"slack"}
+        store.drop_obligations({owed(told).id: "gone"}, T0)
+        assert store.holders(["gone"])["told"] == {"mail"}
+
     def test_oldest_first(self, store: FullStore) -> None:
         """Obligations and messages come in the order recorded, also where the clock was stepped back meanwhile."""
         log = [entry(f"a{9 - i}", 1, State.FIRING, known_at=T0 - 100.0 * i) for i in range(10)]
@@ -327,6 +351,62 @@ class StoreContract:
         for transition in log:
             store.record_notification(message(f"n{transition.alert_id}", owed(transition)))
         assert [n.alerts for n in store.unsent("slack")] == [(t.alert_id,) for t in log]
+
+    def test_what_people_decide_is_kept(self, opener: Opener) -> None:
+        """Silences by their end, one acknowledgement an alert, the newest word of each, durable."""
+        store = opener()
+        one = Silence(
+            id="s1",
+            match={"rule": ("VideoFreezing", "Other")},
+            starts_at=T0 + 0.5,
+            ends_at=T0 + 60.25,
+            author="kim",
+            comment="deploying",
+            created_at=T0 + 0.0,
+            until_resolved=True,
+        )
+        two = replace(one, id="s2", match={}, ends_at=T0 + 600.0, until_resolved=False)
+        ack = Ack(alert_id="a", seq=3, author="kim", comment="looking", at=T0 + 1.0)
+        store.commit(Commit(silences=[one, two], acks=[ack]))
+        shorter, newer = replace(two, ends_at=T0 + 100.0), replace(ack, seq=4, at=T0 + 9.0)
+        store.commit(Commit(silences=[shorter], acks=[newer]))
+        store.close()
+        again = opener()
+        assert again.silences(0.0) == [one, shorter]
+        assert again.silences(T0 + 61.0) == [shorter]
+        assert again.acks() == [newer]
+        prune_all(again, records_before=T0 + 61.0)
+        assert (again.silences(0.0), again.acks()) == ([shorter], [])
+        again.close()
+
+    def test_where_a_target_stands(self, store: FullStore) -> None:
+        """Per alert the newest obligation, whether the newest that was said is a beginning, and when it was."""
+        log = {
+            "told": [State.FIRING],
+            "muted": [State.FIRING],
+            "open": [State.FIRING],
+            "over": [State.FIRING, State.RESOLVED],
+            "ending": [State.FIRING, State.RESOLVED],
+            "forgotten": [State.FIRING],
+        }
+        duties = {
+            (alert, n): owed(entry(alert, n, state, at=T0 + n))
+            for alert, states in log.items()
+            for n, state in enumerate(states, start=1)
+        }
+        store.commit(Commit(transitions=[o.transition for o in duties.values()], obligations=list(duties.values())))
+        store.commit(Commit(transitions=[entry("forgotten", 2, State.RESOLVED, at=T0 + 2)]))
+        for key in (("told", 1), ("over", 1), ("over", 2), ("ending", 1), ("forgotten", 1)):
+            store.record_notification(message("-".join(map(str, key)), duties[key]))
+        store.drop_obligations({duties["muted", 1].id: "silenced"}, T0 + 5.0)
+        standing = {s.latest.transition.alert_id: (s.latest.id, s.told, s.said_at) for s in store.standing("slack")}
+        assert standing == {
+            "told": (duties["told", 1].id, True, T0 + 1.0),
+            "muted": (duties["muted", 1].id, False, None),
+            "open": (duties["open", 1].id, False, None),
+            "ending": (duties["ending", 2].id, True, T0 + 1.0),
+        }
+        assert store.standing("mail") == []
 
     def test_an_unknown_notification_cannot_be_updated(self, store: FullStore) -> None:
         """What was never recorded cannot be marked as sent."""

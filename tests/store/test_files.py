@@ -17,8 +17,9 @@ import pytest
 
 from tests.store.build import FREEZE, T0, column, entry, owed
 from watcher.errors import StateLocked, StoreError
-from watcher.model import Commit, Spend, State
+from watcher.model import Ack, Commit, Spend, State
 from watcher.store import open_readonly, open_store, state_path
+from watcher.store.codec import to_text
 from watcher.store.database import Database
 from watcher.store.lock import StateLock
 from watcher.store.schema import MIGRATIONS, migrate
@@ -183,7 +184,7 @@ def test_a_newer_state_is_refused(url: str) -> None:
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     for opening in (open_store, open_readonly):
         with pytest.raises(
-            StoreError, match=r"watcher\.db was written by a newer release \(schema 2, this one knows 1"
+            StoreError, match=r"watcher\.db was written by a newer release \(schema 3, this one knows 2"
         ):
             opening(url)
 
@@ -206,6 +207,32 @@ def test_a_database_of_another_program_is_refused(url: str) -> None:
     with pytest.raises(StoreError, match="another program"):
         open_store(url)
     assert state_path(url).read_bytes() == before
+
+
+def test_a_state_of_version_one_is_brought_up_to_date(url: str) -> None:
+    """What it holds is there afterwards, and what version two adds can be used."""
+    path = state_path(url)
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, MIGRATIONS[:1])
+        body = to_text(entry("a", 1, State.FIRING))
+        connection.execute(
+            "INSERT INTO transitions (alert_id, seq, state, at, known_at, body) VALUES ('a', 1, 'firing', ?, ?, ?)",
+            (T0, float(T0), body),
+        )
+        connection.execute(
+            "INSERT INTO obligations (id, target, alert_id, seq, created_at, route, state)"
+            " VALUES ('a-1-slack', 'slack', 'a', 1, ?, '{}', 'open')",
+            (float(T0),),
+        )
+    store = open_store(url)
+    assert [o.id for o in store.open_obligations("slack")] == ["a-1-slack"]
+    assert [s.latest.id for s in store.standing("slack")] == ["a-1-slack"]
+    store.commit(Commit(acks=[Ack(alert_id="a", seq=1, author="kim", comment="", at=1.0)]))
+    assert len(store.acks()) == 1
+    store.close()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
 
 
 def test_migrations_are_whole_and_in_order() -> None:

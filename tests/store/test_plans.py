@@ -117,6 +117,10 @@ HOT: dict[str, tuple[Callable[[SqliteStore], object], set[str]]] = {
         lambda s: s.note("acme", "offset"),
         {"SEARCH notes USING PRIMARY KEY (account=? AND key=?)"},
     ),
+    "silences": (
+        lambda s: s.silences(5.0),
+        {"SEARCH silences USING INDEX silences_by_end (ends_at>?)", "USE TEMP B-TREE FOR ORDER BY"},
+    ),
     "gaps": (
         lambda s: s.gaps(5.0),
         {"SEARCH gaps USING INDEX gaps_by_time (noticed_at>?)"},
@@ -159,4 +163,5 @@ def test_writing_and_pruning_scan_nothing_that_grows(store: SqliteStore, databas
         "SCAN series USING COVERING INDEX sqlite_autoindex_series_1",
         "SCAN covered",
         "SCAN spends USING COVERING INDEX spends_by_time",
+        "SCAN acks",  # few: people make them
     }

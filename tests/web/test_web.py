@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.conftest import EPOCH
+from tests.web.fakes import Deaf, FakeActions
 from watcher import log
 from watcher.metrics import CONTENT_TYPE, Snapshot, render
 from watcher.web import ReadyReport, build_web
@@ -56,7 +57,15 @@ async def client(
     metrics: Callable[[], bytes] = page, ready: Callable[[], Awaitable[ReadyReport]] = is_ready
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application."""
-    transport = httpx.ASGITransport(build_web(metrics=metrics, ready=ready), raise_app_exceptions=False)
+    web = build_web(
+        metrics=metrics,
+        ready=ready,
+        actions=FakeActions(),
+        token=lambda: None,
+        hints=Deaf(),
+        hook_token=lambda: None,
+    )
+    transport = httpx.ASGITransport(web, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://example.com") as found:
         yield found
 

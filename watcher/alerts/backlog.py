@@ -16,11 +16,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from watcher.alerts.reasons import Dropped
 from watcher.model import Notification, Obligation, State
 
 MAX_IN_MEMORY = 1000
-
-OVERTAKEN = "overtaken by a later message that went out from memory"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -95,10 +94,12 @@ class Backlog:
         while len(self._said_up_to) > MAX_IN_MEMORY:
             del self._said_up_to[next(iter(self._said_up_to))]
 
-    def overtaken(self, obligations: Sequence[Obligation]) -> dict[str, str]:
+    def overtaken(self, obligations: Sequence[Obligation]) -> dict[str, Dropped]:
         """What memory overtook while the store could not be read, with the reason to drop it: it would mislead now."""
         return {
-            o.id: OVERTAKEN for o in obligations if o.transition.seq < self._said_up_to.get(o.transition.alert_id, 0)
+            o.id: Dropped.OVERTAKEN
+            for o in obligations
+            if o.transition.seq < self._said_up_to.get(o.transition.alert_id, 0)
         }
 
     def keep_unsaved(self, message: Notification) -> None:

@@ -1,9 +1,9 @@
 """The words of a message: what, where, since when, how bad, how many users, how old the data is, and what is over.
 
-One list of lines is made from the transitions, then written twice, as plain text and as HTML, so that the two cannot
-say different things. Every value goes through `neutral`, ours too: telling them apart would be one more thing to get
-wrong. Templates per target were considered and left out: the rule's own `summary` is the part that teams word
-themselves.
+One list of lines is made from the transitions, then written as plain text, as HTML and, shorter, as the brief that
+chats and telephones get, so that they cannot say different things. Every value goes through `neutral`, ours too:
+telling them apart would be one more thing to get wrong. Templates per target were considered and left out: the rule's
+own `summary` is the part that teams word themselves.
 
 Text is capped so that chats take it whole (Slack's block holds 3,000 characters); what is cut is said. The most urgent
 alerts come first, so the cut takes the least of them.
@@ -13,17 +13,19 @@ from __future__ import annotations
 
 import html
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from watcher.alerts import neutral
-from watcher.clock import hhmm, rfc3339
-from watcher.model import SIGNALS, Cause, Notification, Obligation, State, Transition, Unit
+from watcher.alerts.wording import number, period, span, when
+from watcher.clock import hhmm
+from watcher.model import Cause, Notification, Obligation, State, Transition
 
 MAX_TITLE = 150
 MAX_TEXT = 2900
 MAX_HTML = 16_000
+MAX_BRIEF = 1200
 LATE = 1800.0  # seconds of data age from which a message says so itself
 
 _MAX_LABELS = 12
@@ -35,6 +37,7 @@ class Kind(StrEnum):
     """What a message says of an alert; `DIGEST` is only a message's own kind, where several differ."""
 
     FIRING = "firing"
+    STILL_FIRING = "still_firing"  # said before, and nobody has it in hand
     RESOLVED = "resolved"
     WAS_FIRING = "was_firing"  # began and ended before anyone was told
     DIGEST = "digest"
@@ -42,10 +45,15 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """What one alert has to say to one target: one obligation, or beginning and end together."""
+    """What one alert has to say to one target: one obligation, or beginning and end together.
+
+    `flaps` is how often it began lately, where that is too often; a `reminder` is about what is not new.
+    """
 
     kind: Kind
     obligations: tuple[Obligation, ...]
+    flaps: int = 0
+    reminder: bool = False
 
     @property
     def first(self) -> Transition:
@@ -57,11 +65,24 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What is known beside the transitions, as of now.
+
+    `most_users` is the most users of an alert's incident; `unseen` maps an account to the daemon's own alert that says
+    that it cannot be seen, while that fires.
+    """
+
+    most_users: Mapping[str, float] = field(default_factory=dict)
+    unseen: Mapping[str, Transition] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
     kind: Kind
     title: str
     text: str
     html: str
+    brief: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +94,44 @@ class Line:
     href: str = ""
 
 
-def compose(items: Sequence[Item], *, reference: str = "", durable: bool = True) -> Message:
+def compose(
+    items: Sequence[Item],
+    *,
+    reference: str = "",
+    durable: bool = True,
+    full_until: float | None = None,
+    known: Known = Known(),
+) -> Message:
     """The message for one or more alerts; `durable=False` says that the state could not record it.
 
     `reference` is the notification's id, the last line: a repeat of the message shows the same (invariant 5).
+    With `full_until` it is the last of its hour, and says so and when the next can come.
     """
-    ordered = _by_urgency(items)
+    ordered = by_urgency(items)
     kinds = {item.kind for item in ordered}
-    blocks = [_lines(item) for item in ordered]
+    blocks = [_lines(item, known) for item in ordered]
+    briefs = [_brief(item, known) for item in ordered]
     if not durable:
-        blocks[0].append(Line("note", "not durable: the state cannot be written, this may come twice or be forgotten"))
+        note = Line("note", "not durable: the state cannot be written, this may come twice or be forgotten")
+        blocks[0].append(note)
+        briefs[0].append(note)
+    if full_until is not None:
+        cap = f"this target's messages of the hour are used up: more waits until {hhmm(full_until)} UTC"
+        head = [Line("", f"Summary of {len(ordered)} alerts"), Line("note", cap)]
+        blocks.insert(0, head)
+        briefs.insert(0, head)
     return Message(
         kind=kinds.pop() if len(kinds) == 1 else Kind.DIGEST,
         title=_title(ordered),
         text=_write(blocks, _text, MAX_TEXT, reference),
         html=_write(blocks, _html, MAX_HTML, reference),
+        brief=_write(briefs, _text, MAX_BRIEF, reference),
     )
 
 
 def trial(target: str, at: float) -> Notification:
     """A message that says of itself that it is a test: for `watcher notify`."""
-    lines = [Line("", "Test message"), Line("to", target), Line("sent", _when(at))]
+    lines = [Line("", "Test message"), Line("to", target), Line("sent", when(at))]
     return Notification(
         id=f"test-{target}-{int(at)}",
         target=target,
@@ -124,14 +162,20 @@ def _title(items: Sequence[Item]) -> str:
     return f"[{head}] {neutral.plain(f'{rules}: {place}' if place else rules, MAX_TITLE)}"
 
 
-_HEADS = {Kind.FIRING: "FIRING", Kind.RESOLVED: "RESOLVED", Kind.WAS_FIRING: "WAS FIRING"}
+_HEADS = {
+    Kind.FIRING: "FIRING",
+    Kind.STILL_FIRING: "STILL FIRING",
+    Kind.RESOLVED: "RESOLVED",
+    Kind.WAS_FIRING: "WAS FIRING",
+}
 
 
 def _state_words(item: Item) -> str:
     if item.kind is Kind.WAS_FIRING:
-        return f"WAS FIRING {_period(item.first.at, item.last.at)}, over"
-    corrected = " (corrected)" if item.last.retracts is not None else ""
-    return _HEADS[item.kind] + corrected
+        return f"WAS FIRING {period(item.first.at, item.last.at)}, over"
+    corrected = " (corrected)" if item.last.retracts is not None and not item.reminder else ""
+    flapping = ", FLAPPING" if item.flaps else ""
+    return _HEADS[item.kind] + corrected + flapping
 
 
 def _place(transition: Transition) -> list[str]:
@@ -140,11 +184,23 @@ def _place(transition: Transition) -> list[str]:
     return [v for k in ("project", "product", "channel") if (v := labels.get(k))] or [labels.get("account", "")]
 
 
-def _lines(item: Item) -> list[Line]:
-    return [line for line in _all_lines(item) if line.value]
+def _lines(item: Item, known: Known) -> list[Line]:
+    return [line for line in _all_lines(item, known) if line.value]
 
 
-def _all_lines(item: Item) -> Iterator[Line]:
+def _brief(item: Item, known: Known) -> list[Line]:
+    """What is read on a locked telephone: what, how bad, for how many, since when; and how to take it in hand."""
+    found = [line for line in _all_lines(item, known) if line.value]
+    numbers = [f"{line.name} {line.value}" for line in found if line.name in ("value", "users", "since", "over")]
+    where = [line for line in found if line.name == "where"]
+    kept = [line for line in found if line.name in ("", "summary", "note", "alert", "runbook", "why")]
+    late = [line for line in found if line.name == "data" and "late" in line.value]
+    worded = any(line.name == "summary" for line in kept)
+    head = [*kept[: 1 + worded], *(where if not worded else ())]
+    return [*head, *([Line("", "; ".join(numbers))] if numbers else ()), *late, *kept[1 + worded :]]
+
+
+def _all_lines(item: Item, known: Known) -> Iterator[Line]:
     last = item.last
     notes = last.annotations
     yield Line("", f"{_state_words(item)}: {last.rule} ({last.severity})")
@@ -152,10 +208,12 @@ def _all_lines(item: Item) -> Iterator[Line]:
     yield Line("where", _where(last))
     yield from _when_lines(item)
     yield Line("value", _value(item))
-    yield Line("users", f"{last.users:.0f}" if last.users is not None else "")
+    yield Line("users", _users(item, known.most_users.get(last.alert_id)))
     yield Line("data", _age(last))
-    yield Line("note", _marks(item))
-    if item.kind is Kind.FIRING:
+    yield Line("note", _marks(item, known))
+    if item.kind in _FIRES:
+        yield Line("worst", item.first.annotations.get("worst", "") or notes.get("worst", ""))
+        yield Line("alert", last.alert_id)
         yield Line("description", notes.get("description", ""))
     if href := neutral.link(notes.get("runbook", "")):
         yield Line("runbook", href, href)
@@ -172,17 +230,19 @@ def _where(transition: Transition) -> str:
 def _when_lines(item: Item) -> Iterator[Line]:
     """Event times in UTC. Where the condition began and when it had held for long enough differ, both are said."""
     first, last = item.first, item.last
-    if item.kind is Kind.FIRING:
-        fired = f", fired {_when(last.at)}" if last.at != last.starts_at else ""
-        yield Line("since", _when(last.starts_at) + fired)
+    if item.kind in _FIRES:
+        fired = f", fired {when(last.at)}" if last.at != last.starts_at else ""
+        yield Line("since", when(last.starts_at) + fired)
         return
     if last.state is not State.RESOLVED:  # taken back: no such episode is left to date
         yield Line("over", "the vendor revised its numbers: it was not so")
         return
     begun = first.at if item.kind is Kind.WAS_FIRING else last.starts_at
-    yield Line("over", f"{_when(last.at)}, after {_span(last.at - begun)} ({_period(begun, last.at)})")
+    yield Line("over", f"{when(last.at)}, after {span(last.at - begun)} ({period(begun, last.at)})")
     yield Line("why", _ENDS.get(last.cause, ""))
 
+
+_FIRES = (Kind.FIRING, Kind.STILL_FIRING)
 
 _ENDS = {
     Cause.RULE_CHANGED: "the rule or its account was changed or removed",
@@ -196,28 +256,11 @@ def _value(item: Item) -> str:
     last = item.last
     peaks = [t.peak for t in (item.first, last) if t.peak is not None]
     parts = [
-        _number(last.value, last) if last.value is not None else "",
-        f"limit {_number(last.threshold, last)}" if last.threshold is not None else "",
-        f"worst {_number(peaks[-1], last)}" if peaks and peaks[-1] != last.value else "",
+        number(last.value, last.signal) if last.value is not None else "",
+        f"limit {number(last.threshold, last.signal)}" if last.threshold is not None else "",
+        f"worst {number(peaks[-1], last.signal)}" if peaks and peaks[-1] != last.value else "",
     ]
     return ", ".join(p for p in parts if p)
-
-
-def _number(value: float, transition: Transition) -> str:
-    """In the unit of the rule's signal; a bare number where that is not known."""
-    info = SIGNALS.get(transition.signal)
-    match info.unit if info else None:
-        case Unit.RATIO:
-            return f"{_short(value * 100)}%"
-        case Unit.SECONDS:
-            return f"{_short(value * 1000)} ms" if abs(value) < 1 else f"{_short(value)} s"
-        case Unit.BYTES_PER_SECOND:
-            return f"{_short(value / 1000)} kB/s"
-    return _short(value)
-
-
-def _short(value: float) -> str:
-    return f"{value:.2f}".rstrip("0").rstrip(".") if abs(value) < 1e6 else f"{value:.4g}"
 
 
 def _age(transition: Transition) -> str:
@@ -225,53 +268,52 @@ def _age(transition: Transition) -> str:
     age = transition.known_at - transition.at
     if age < 1:
         return ""
-    return f"{_span(age)} old when it became known" + (", late" if age > LATE else "")
+    return f"{span(age)} old when it became known" + (", late" if age > LATE else "")
 
 
-def _marks(item: Item) -> str:
+def _users(item: Item, most: float | None) -> str:
+    """How many stand behind the number; once it is over, how many there were at most while it fired."""
+    if item.kind not in _FIRES and most is not None:
+        return f"up to {most:.0f} while it fired"
+    return f"{item.last.users:.0f}" if item.last.users is not None else ""
+
+
+def _marks(item: Item, known: Known) -> str:
     marks = []
+    blind = known.unseen.get(item.last.labels.get("account", ""))
+    if blind is not None and item.kind in _FIRES and item.last.signal:
+        why = f" ({reason})" if (reason := blind.annotations.get("reason", "")) else ""
+        marks.append(f"cannot be judged since {when(blind.starts_at)}: its account is not seen{why}")
     if any(o.transition.unguarded for o in item.obligations):
         marks.append("unguarded: the companion signal that the rule requires is unknown")
+    if item.flaps:
+        then = "what follows waits until it stays as it is" if item.kind is Kind.FIRING else "it has calmed down"
+        marks.append(f"flapping: it began {item.flaps} times lately, {then}")
+    if item.reminder and item.kind is Kind.FIRING:
+        marks.append("it was muted until now")
     if item.kind is Kind.FIRING and item.last.retracts is not None:
         marks.append("corrected: the vendor revised its numbers, it fires after all")
-    if item.last.cause is Cause.NO_DATA and item.kind is Kind.FIRING:
+    if item.last.cause is Cause.NO_DATA and item.kind in _FIRES:
         marks.append("the vendor answers, with no data")
     return "; ".join(marks)
-
-
-def _when(at: float) -> str:
-    """`2026-01-31 10:02:20 UTC`"""
-    return (rfc3339(int(at)) or "").replace("T", " ").replace("Z", " UTC")
-
-
-def _period(start: float, end: float) -> str:
-    """`10:02–10:09`, with dates where they differ."""
-    days = (rfc3339(start) or "")[:10], (rfc3339(end) or "")[:10]
-    if days[0] == days[1]:
-        return f"{hhmm(start)}–{hhmm(end)}"
-    return f"{days[0]} {hhmm(start)}–{days[1]} {hhmm(end)}"
-
-
-def _span(seconds: float) -> str:
-    """`95 s`, `12 min`, `3 h 20 min`"""
-    whole = int(seconds)
-    if whole < 120:
-        return f"{whole} s"
-    minutes = whole // 60
-    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"
 
 
 # ── how it is written ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _by_urgency(items: Sequence[Item]) -> list[Item]:
+def by_urgency(items: Sequence[Item]) -> list[Item]:
     """Firing first, the most severe of them first; the items of one alert stay together, in order."""
     rank: dict[str, tuple[int, int]] = {}
     for item in items:
-        severity = {"critical": 0, "warning": 1}.get(item.last.severity, 2)
-        own = (0 if item.kind is Kind.FIRING else 1, severity)
+        own = urgency(item)
         rank[item.last.alert_id] = min(own, rank.get(item.last.alert_id, own))
     return sorted(items, key=lambda item: (rank[item.last.alert_id], item.last.alert_id, item.last.seq))
+
+
+def urgency(item: Item) -> tuple[int, int]:
+    """Lower is more urgent: what fires, then what repeats, then what is over; the most severe of each first."""
+    kind = {Kind.FIRING: 0, Kind.STILL_FIRING: 1}.get(item.kind, 2)
+    return kind, {"critical": 0, "warning": 1}.get(item.last.severity, 2)
 
 
 def _write(blocks: Sequence[Sequence[Line]], form: Callable[[Line], str], limit: int, reference: str = "") -> str:
@@ -279,11 +321,11 @@ def _write(blocks: Sequence[Sequence[Line]], form: Callable[[Line], str], limit:
     kept: list[str] = []
     last = [form(Line("ref", reference))] if reference else []
     room = limit - _NOTE_ROOM - sum(map(len, last))
-    for number, block in enumerate(blocks):
-        for line in ([Line("", "")] if number else []) + list(block):
+    for position, block in enumerate(blocks):
+        for line in ([Line("", "")] if position else []) + list(block):
             written = form(line)
             if len(written) + 1 > room:
-                left = len(blocks) - number
+                left = len(blocks) - position
                 note = f"cut: {left} more alerts" if left > 1 or not kept else "cut: the rest does not fit"
                 return "\n".join([*kept, form(Line("", f"… ({note})")), *last])
             kept.append(written)

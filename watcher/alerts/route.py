@@ -6,7 +6,7 @@ that are. So a resolve goes to those who hold the page, also after the routes ha
 correction obliges only where it changes what somebody was told. Keeping no such state and routing each transition
 afresh was considered: after a reload one target would hear only beginnings and another only ends.
 
-`Told` is a value: given in, returned anew, and derived from the store after a restart (`told_before`).
+`Told` is a value: given in, returned anew, and read from the store after a restart (`holders`, without `NEVER_TOLD`).
 
 All matching routes speak, each target once, grouped as its first matching route says. First-match-wins was considered;
 it needs a `continue` key, and forgetting that key silences a team, while forgetting a matcher only costs a message.
@@ -14,17 +14,22 @@ it needs a `continue` key, and forgetting that key silences a team, while forget
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from watcher.alerts.hours import Hours
+from watcher.alerts.matching import label, matches
+from watcher.alerts.reasons import Dropped
 from watcher.alerts.settings import AlertsSettings, RouteSettings
 from watcher.model import Cause, Labels, Obligation, State, Transition, obligation_id
 
 OWN_RULES = "Watcher"  # rules of the daemon's own troubles begin so; users' rules may not
 
-NO_ROUTE = "no route"
-ENDED_LONG_AGO = "ended long before it was known"
+NEVER_TOLD = (Dropped.NO_ROUTE, Dropped.ENDED_LONG_AGO, Dropped.TARGET_REMOVED)
+"""Obligations dropped for these reasons leave nobody with a page. What was muted or superseded later was obliged all
+the same: a muted alert is said when it is muted no longer, so its end must find whom to tell."""
 
 Told = Mapping[str, frozenset[str]]
 """Alert id -> targets that were obliged to hear that it fires, and not yet that it is over."""
@@ -35,10 +40,21 @@ Group = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timing:
-    """How a group of alerts waits (seconds, run clock): before its first message, and between two."""
+    """How a group of alerts waits (seconds, run clock): before its first message, between two, and to be repeated.
+
+    Not `routed`: the routes no longer send such alerts to this target, so it is reminded of none. `hours` are those of
+    each route that does: it is told while one of them speaks.
+    """
 
     wait: float = 0.0
     interval: float = 60.0
+    repeat: float = 4 * 3600.0
+    routed: bool = True
+    hours: tuple[Hours, ...] = ()
+
+    def speaks(self, at: float) -> bool:
+        """Whether beginnings and repeats are said at an instant."""
+        return not self.hours or any(hours.hold(at) for hours in self.hours)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,10 +73,11 @@ class Routing:
         """Target -> the labels of the group in which it hears of `transition`."""
         if _own(transition):
             labels = _pick(transition, ("rule", "account"))
-            return dict.fromkeys(self.operators, labels)
+            about = transition.labels.get("target", "")  # a target that fails is the last to hear of it
+            return dict.fromkeys([name for name in self.operators if name != about] or self.operators, labels)
         found: dict[str, Labels] = {}
         for route in self.routes:
-            if matches(route, transition):
+            if matches(route.match, transition):
                 for target in route.to:
                     found.setdefault(target, _pick(transition, route.group_by))
         return found
@@ -68,10 +85,13 @@ class Routing:
     def timing(self, obligation: Obligation) -> Timing:
         """How the obligation's group waits: as the routes say now, since a reload may have changed them."""
         if not _own(obligation.transition):
-            for route in self.routes:
-                if obligation.target in route.to and matches(route, obligation.transition):
-                    return Timing(wait=route.group_wait, interval=route.group_interval)
-        return Timing()
+            to = [r for r in self.routes if obligation.target in r.to and matches(r.match, obligation.transition)]
+            if not to:
+                return Timing(routed=False)
+            first, repeat = to[0], float(to[0].repeat_interval) or math.inf
+            hours = tuple(r.hours() for r in to) if all(r.active or r.mute for r in to) else ()
+            return Timing(wait=first.group_wait, interval=first.group_interval, repeat=repeat, hours=hours)
+        return Timing(routed=obligation.target in self.recipients(obligation.transition))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,11 +101,6 @@ class Obliged:
     obligations: list[Obligation] = field(default_factory=list)
     told: Told = field(default_factory=dict)
     unrouted: int = 0  # transitions that fired and that no route takes
-
-
-def matches(route: RouteSettings, transition: Transition) -> bool:
-    """Whether every matcher of the route holds; `severity` and `rule` beside the labels."""
-    return all(_label(transition, name) in values for name, values in route.match.items())
 
 
 def oblige(transitions: Sequence[Transition], routing: Routing, told: Told, *, now: float) -> Obliged:
@@ -112,9 +127,9 @@ def oblige(transitions: Sequence[Transition], routing: Routing, told: Told, *, n
             routed = routing.recipients(transition)
             if not routed and not holders:
                 unrouted += 1
-                obligations.append(_obligation(transition, "", {}, now, NO_ROUTE))
+                obligations.append(_obligation(transition, "", {}, now, Dropped.NO_ROUTE))
             due = {target: group for target, group in routed.items() if target not in holders}
-            dropped = ENDED_LONG_AGO if _over_long_ago(later, routing.page_ended_within, now) else ""
+            dropped = Dropped.ENDED_LONG_AGO if _over_long_ago(later, routing.page_ended_within, now) else ""
             obligations += [_obligation(transition, target, group, now, dropped) for target, group in due.items()]
             if not dropped and due:
                 after[transition.alert_id] = holders | due.keys()
@@ -126,24 +141,6 @@ def oblige(transitions: Sequence[Transition], routing: Routing, told: Told, *, n
             ]
             del after[transition.alert_id]
     return Obliged(obligations=obligations, told=after, unrouted=unrouted)
-
-
-def told_before(log: Iterable[Transition], obliged: Collection[str], targets: Collection[str]) -> Told:
-    """What is told according to the store: after a restart, where `oblige` goes on.
-
-    `log` is the recorded transitions in order, `obliged` the ids of obligations that are open or were discharged,
-    `targets` those that exist. An alert told firing whose later entries oblige nobody is still told firing.
-    """
-    told: dict[str, frozenset[str]] = {}
-    for transition in log:
-        heard = {target for target in targets if obligation_id(transition, target) in obliged}
-        if heard and transition.state is State.FIRING:
-            told[transition.alert_id] = told.get(transition.alert_id, frozenset()) | heard
-        elif heard and (left := told.get(transition.alert_id, frozenset()) - heard):
-            told[transition.alert_id] = left
-        elif heard:
-            told.pop(transition.alert_id, None)
-    return told
 
 
 def _ends(transition: Transition) -> bool:
@@ -165,17 +162,8 @@ def _own(transition: Transition) -> bool:
     return transition.cause is Cause.BLIND or transition.rule.startswith(OWN_RULES)
 
 
-def _label(transition: Transition, name: str) -> str:
-    match name:
-        case "rule":
-            return transition.rule
-        case "severity":
-            return transition.severity
-    return transition.labels.get(name, "")
-
-
 def _pick(transition: Transition, names: Iterable[str]) -> Labels:
-    return {name: _label(transition, name) for name in names}
+    return {name: label(transition, name) for name in names}
 
 
 def _obligation(transition: Transition, target: str, group: Labels, now: float, dropped: str) -> Obligation:

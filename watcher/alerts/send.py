@@ -12,9 +12,10 @@ Apprise is fenced in, because several of its defaults are traps for a pager (eac
 
 The result says only whether the service accepted, so every failure is worth another try and none is permanent here.
 
-Which body a service gets: HTML where HTML is its own default (mail, which also gets a plain part from it; Telegram),
-else plain text, which Apprise escapes for services that take Markdown only. Ours never goes out as Markdown: what
-vendors wrote would have to be escaped for each dialect, and `neutral` makes the plain form safe in all of them.
+Which body a service gets: mail a page with charts (`mail`), of which Apprise makes the plain part as well; services
+whose own default is HTML (Telegram) the HTML; all others, which are chats and telephones, the brief in plain text,
+which Apprise escapes for those that take Markdown only. Ours never goes out as Markdown: what vendors wrote would have
+to be escaped for each dialect, and `neutral` makes the plain form safe in all of them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from __future__ import annotations
 from functools import partial
 
 import apprise
+from apprise.attachment.memory import AttachMemory
+from apprise.plugins.email import NotifyEmail
 
+from watcher.alerts import mail
 from watcher.errors import SendError
 from watcher.model import Notification
 from watcher.secret import Secret
@@ -63,12 +67,18 @@ class AppriseSender:
                 title=notification.title,
                 notify_type=_TYPES.get(notification.kind, "info"),
                 body_format=body_format,
+                attach=_attachment(plugin, notification, body),
             )
         except Exception as error:  # noqa: BLE001 - a plugin of a hundred: whatever it raises is one failed attempt
             raise SendError(f"the service's plugin raised {type(error).__name__}") from None
         if len(self._idle) < MAX_ATTEMPTS_AT_ONCE:
             self._idle.append(plugin)  # kept, since it remembers how fast the service may be called
         return any(bool(attempt) for service_result in result for attempt in service_result)
+
+
+def shows_charts(url: Secret) -> bool:
+    """Whether messages to the URL can show pictures. Raises `SecretMissing` where it cannot be read."""
+    return isinstance(_plugin(url), NotifyEmail)
 
 
 def acceptable(url: Secret) -> bool:
@@ -98,6 +108,8 @@ def _plugin(url: Secret) -> apprise.NotifyBase | None:
     if plugin is None:
         return None
     plugin.retry = 0
+    if isinstance(plugin, NotifyEmail):
+        plugin.inline = True  # a picture that the page names is shown in its place
     if "overflow_mode" not in vars(plugin):
         plugin.overflow_mode = apprise.OverflowMode.TRUNCATE  # ten text messages at night say no more than one
     for name in ("socket_connect_timeout", "socket_read_timeout"):
@@ -108,6 +120,18 @@ def _plugin(url: Secret) -> apprise.NotifyBase | None:
 
 def _body(plugin: apprise.NotifyBase, notification: Notification) -> tuple[str, apprise.NotifyFormat]:
     """HTML where that is the service's default and fits it (a cut could open a tag), else plain text."""
-    if plugin.resolve_format() == apprise.NotifyFormat.HTML and len(notification.html) <= plugin.body_maxlen:
-        return notification.html, apprise.NotifyFormat.HTML
-    return notification.text, apprise.NotifyFormat.TEXT
+    if plugin.resolve_format() == apprise.NotifyFormat.HTML:
+        body = mail.page(notification) if isinstance(plugin, NotifyEmail) else notification.html
+        if len(body) <= plugin.body_maxlen:
+            return body, apprise.NotifyFormat.HTML
+    return notification.brief or notification.text, apprise.NotifyFormat.TEXT
+
+
+def _attachment(plugin: apprise.NotifyBase, notification: Notification, body: str) -> apprise.AppriseAttachment | None:
+    """The pictures that the body names."""
+    if not isinstance(plugin, NotifyEmail) or not notification.charts or "cid:" not in body:
+        return None
+    attachment = apprise.AppriseAttachment(asset=plugin.asset)
+    for name, picture in mail.pictures(notification):
+        attachment.add(AttachMemory(picture, name=name, mimetype="image/png"))  # type: ignore[no-untyped-call]
+    return attachment

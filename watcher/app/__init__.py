@@ -6,5 +6,6 @@ daemon    one task group: accounts, outboxes, own troubles, upkeep; reload and d
 snapshot  what the parts know, as the metrics want it
 report    what happened, as `demo` and `backtest` print it
 service   the daemon as a process: configuration file, listener, signals
+systemd   what the service manager is told, and its watchdog fed
 trial     one test message
 """

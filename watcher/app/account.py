@@ -12,27 +12,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import anyio
 
 from watcher import log
+from watcher.app.attention import Attention
 from watcher.app.recorder import Recorder
 from watcher.app.sight import Sight
+from watcher.app.worst import named
 from watcher.budget.ledger import Ledger
 from watcher.budget.purse import LookPurse
 from watcher.budget.quota import Refusal
 from watcher.clock import MINUTE, Clock, real_deadline, real_monotonic
 from watcher.errors import ProviderError, Reason, StoreError
-from watcher.model import Answer, Commit, Gap, Query, Source
+from watcher.model import USERS, Answer, Commit, Gap, LedgerStore, Query, Source
 from watcher.rules.engine import Engine, Verdicts
 from watcher.schedule.state import Policy, QueryState, Slot, extra_requests, failed, looked, rewound, wanted
+from watcher.workers import Workers
 
 LONGEST_LOOK = 30.0  # real seconds, pages and second domains included
 STORE_RETRY = 10.0  # run seconds until a ledger that could not write is asked again
 LONGEST_NAP = float(MINUTE)  # run seconds between two looks at the schedule, whatever it said
+LONGEST_HELD = 300.0  # run seconds that an answer waits for the users query, as a verdict does for a `require`
 
 OK = "ok"
+LEARNED = "learned"  # the note that a source gets back at the next start
 
 
 @dataclass(slots=True)
@@ -43,6 +49,7 @@ class LookStats:
     reasons: Counter[str] = field(default_factory=Counter)  # why the schedule asked
     oddities: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
+    covered_windows: int = 0
     lost_windows: int = 0
     budget_refusals: int = 0
 
@@ -62,6 +69,9 @@ class AccountLoop:
         clock: Clock,
         sight: Sight,
         covered: Mapping[str, int],
+        attention: Attention,
+        notes: LedgerStore,
+        workers: Workers,
     ) -> None:
         self.engine = engine
         self.ledger = ledger
@@ -70,12 +80,17 @@ class AccountLoop:
         self.covered = dict(covered)
         self.states: tuple[QueryState, ...] = ()
         self.slot: Slot | None = None
-        self._source = source
+        self.source = source
         self.queries = {query.id: query for query in source.queries}
         self._policy = policy
         self._recorder = recorder
         self._clock = clock
+        self._account = account
+        self._attention = attention
+        self._notes = notes
+        self._workers = workers
         self._log = log.get("account").bind(account=account)
+        self._held: dict[str, Answer] = {}  # silent ones, until it is known whether anybody was there
         self._stopping = False
         self._bell = anyio.Event()
 
@@ -89,9 +104,15 @@ class AccountLoop:
     async def open(self) -> None:
         """Once, before the first `step`: learn what was spent, and where each query stands."""
         await self._open_ledger()
+        await self._recall()
         self.states = tuple(
-            QueryState(query=q, covered_until=self._on_run_clock(self.covered.get(q.id))) for q in self._source.queries
+            QueryState(query=q, covered_until=self._on_run_clock(self.covered.get(q.id))) for q in self.source.queries
         )
+
+    def hint(self, project: str) -> None:
+        """Somebody outside says that something is wrong with a project now: look soon, and believe nothing more."""
+        self._attention.hint(project, self.ledger.vendor_now())
+        self._bell.set()
 
     def stop(self) -> None:
         """Begin no further look."""
@@ -101,9 +122,12 @@ class AccountLoop:
     async def step(self) -> float:
         """Make the look whose time has come, if there is one; the instant to come back at."""
         now = self._clock.now()
+        await self._disbelieve_the_future()
+        await self._release(now)
         await self._record_verdicts(self.engine.tick(now))
         covered = {query: self._on_run_clock(until) for query, until in self.covered.items()}
-        self.states = wanted(rewound(self.states, covered, now), self._undecided())
+        states = wanted(rewound(self.states, covered, now), self._undecided())
+        self.states = self._attention.dress(states, self.covered, self.ledger.offset)
         usage = self.ledger.usage(now)
         self.sight.budget(usage, now)
         self.slot = self._policy.next(self.states, usage, now)
@@ -129,7 +153,7 @@ class AccountLoop:
         purse = LookPurse(ledger=self.ledger, pools=query.pools, first=spend, extra=extra)
         started = real_monotonic()
         try:
-            answer = await self._ask(query, self._covered(query), purse)
+            answer = await self._ask(query, self.covered.get(query.id), purse)
         except ProviderError as error:
             await self._failed(query, error)
         except StoreError as error:
@@ -143,28 +167,69 @@ class AccountLoop:
 
     async def _ask(self, query: Query, covered: int | None, purse: LookPurse) -> Answer:
         with real_deadline(LONGEST_LOOK):
-            return await self._source.look(query, covered, purse)
+            return await self.source.look(query, covered, purse)
         raise ProviderError(Reason.TIMEOUT, f"no answer within {LONGEST_LOOK:.0f} s")
 
     async def _received(self, query: Query, answer: Answer) -> None:
         now = self._clock.now()
         self._note_outcome(query, OK)
         self.stats.oddities.update(answer.oddities)
-        covered = self.covered[query.id] = max(answer.asked.end, self._covered(query) or 0)
+        await self._disbelieve_the_future()
+        before = self.covered.get(query.id, 0)
+        covered = self.covered[query.id] = max(answer.asked.end, before)
+        self.stats.covered_windows += (covered - max(answer.asked.start, before)) // query.width
         self.states = looked(self.states, query.id, at=now, covered_until=covered - self.ledger.offset)
-        gaps = self._gaps(query, answer, now)
+        self.sight.answered(query.id, now)
+        if (earlier := self._held.pop(query.id, None)) is not None:
+            await self._take_in(earlier, earlier.asked.end)
+        if self._attention.unexplained(answer) and not self._users_failing():
+            self._held[query.id] = answer
+            return
+        await self._take_in(answer, covered)
+        await self._release(now)
+        await self._remember()
+
+    async def _take_in(self, answer: Answer, covered: int) -> None:
+        """Judge an answer and record everything that follows from it."""
+        now = self._clock.now()
         verdicts = self.engine.receive(answer, now)
+        verdicts = replace(verdicts, transitions=named(verdicts.transitions, answer))
+        skipped = self._attention.received(answer, verdicts.transitions, self.covered)
+        self.covered |= skipped
+        self.states = tuple(
+            replace(s, covered_until=self._on_run_clock(skipped[s.query.id])) if s.query.id in skipped else s
+            for s in self.states
+        )
         await self._recorder.record(
             Commit(
                 points=answer.points,
-                covered={query.id: covered},
-                gaps=gaps,
+                covered={answer.query.id: covered} | skipped,
+                gaps=self._gaps(answer.query, answer, now),
                 alerts=verdicts.alerts,
                 forgotten=verdicts.forgotten,
                 transitions=verdicts.transitions,
             )
         )
-        self.sight.answered(query.id, now)
+        if answer.learned is not None:
+            await self._keep(answer.learned)
+
+    async def _keep(self, learned: str) -> None:
+        """What the source learned about its vendor; where the store fails, it is learned again after a restart."""
+        try:
+            await self._workers.run(partial(self._notes.put_note, self._account, LEARNED, learned))
+        except StoreError as error:
+            self._recorder.fails(error)
+
+    async def _release(self, now: float) -> None:
+        """Take in the answers that waited for the users of their place, once those are known or waited for enough."""
+        for id_, answer in list(self._held.items()):
+            if now - answer.received_at >= LONGEST_HELD or not self._attention.unexplained(answer):
+                del self._held[id_]
+                await self._take_in(answer, answer.asked.end)
+
+    def _users_failing(self) -> bool:
+        """Whether waiting for users could be in vain."""
+        return any(s.failures and any(x.signal == USERS for x in s.query.series) for s in self.states)
 
     def _gaps(self, query: Query, answer: Answer, now: float) -> Sequence[Gap]:
         if answer.lost is None or answer.lost.end <= answer.lost.start:
@@ -175,6 +240,7 @@ class AccountLoop:
         return (Gap(query.id, answer.lost, now, str(self.sight.reason() or "not looked at in time")),)
 
     async def _record_verdicts(self, verdicts: Verdicts) -> None:
+        self._attention.judged(verdicts.transitions)
         if verdicts.transitions or verdicts.alerts or verdicts.forgotten:
             await self._recorder.record(
                 Commit(alerts=verdicts.alerts, forgotten=verdicts.forgotten, transitions=verdicts.transitions)
@@ -213,10 +279,39 @@ class AccountLoop:
             else:
                 return
 
-    def _covered(self, query: Query) -> int | None:
-        """Up to where a query is covered. What lies ahead of the vendor's time was said by a clock that was wrong."""
-        covered = self.covered.get(query.id)
-        return None if covered is None or covered > self.ledger.vendor_now() + query.width else covered
+    async def _disbelieve_the_future(self) -> None:
+        """What is covered ahead of the vendor's time was said by a clock that was wrong: it is fetched anew.
+
+        At once when that is learned, not at the query's next look, by which time the future may have come.
+        """
+        vendor_now = self.ledger.vendor_now()
+        for id_, query in self.queries.items():
+            if (covered := self.covered.get(id_, 0)) > vendor_now + query.width:
+                self._log.warning("vendor_time_turned_back", query=id_, by=round(covered - vendor_now))
+                del self.covered[id_]
+                self._held.pop(id_, None)
+                await self._record_verdicts(self.engine.turn_back(query, int(vendor_now), self._clock.now()))
+
+    async def _recall(self) -> None:
+        """What was learned of the account's users before this start; without it, it is learned anew."""
+        found: dict[str, str] = {}
+        for key in self._attention.note_keys():
+            try:
+                text = await self._workers.run(partial(self._notes.note, self._account, key))
+            except StoreError as error:
+                self._recorder.fails(error)
+                break
+            if text is not None:
+                found[key] = text
+        self._attention.recall(self.engine, found)
+
+    async def _remember(self) -> None:
+        """Note what was learned, about hourly; a failing store costs an hour of it at most."""
+        for key, text in self._attention.notes().items():
+            try:
+                await self._workers.run(partial(self._notes.put_note, self._account, key, text))
+            except StoreError as error:
+                self._recorder.fails(error)
 
     def _undecided(self) -> set[str]:
         """The queries whose answer an undecided verdict waits for."""

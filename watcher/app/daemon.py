@@ -8,40 +8,48 @@ in place was considered and would be one. What it costs is memory that is not re
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 import httpx
 
 from watcher import log
-from watcher.alerts.blind import BLIND, NOT_DURABLE, own_troubles
+from watcher.alerts.blind import BLIND, OWN, own_troubles
+from watcher.alerts.desk import KEEP_OVER, Desk
+from watcher.alerts.http import AlertmanagerSender
 from watcher.alerts.outbox import Outbox
-from watcher.alerts.route import Routing, Told, told_before
-from watcher.alerts.send import MAX_ATTEMPTS_AT_ONCE, AppriseSender
-from watcher.app.account import AccountLoop, overdue
+from watcher.alerts.reasons import Dropped
+from watcher.alerts.route import NEVER_TOLD, Routing, Told
+from watcher.alerts.targets import HeartbeatSettings, HttpTarget
+from watcher.app.account import LEARNED, AccountLoop, overdue
+from watcher.app.attention import Attention
+from watcher.app.desk import Live
 from watcher.app.recorder import Recorder
 from watcher.app.report import Report, report
+from watcher.app.senders import beat, charted, keep_alertmanager, limits_of, sender_of, timing_of
 from watcher.app.sight import Sight
 from watcher.app.snapshot import take
 from watcher.app.supervise import supervise
+from watcher.app.troubles import Crashes, target_sights
 from watcher.budget.ledger import KEEP, Ledger
 from watcher.clock import DAY, HOUR, Clock, boot_id, real_deadline, sleep
 from watcher.config import AccountConfig, Config
-from watcher.errors import StoreError, clip
+from watcher.errors import Refused, StoreError, clip
 from watcher.metrics import Snapshot
 from watcher.model import Commit, Delivery, SavedAlert, Sender, State, Transition
+from watcher.providers.provider import Heard, Hearing
 from watcher.rules.engine import Engine, Verdicts
-from watcher.schedule.even import EvenPolicy
+from watcher.schedule import AdaptivePolicy, EvenPolicy, Policy
 from watcher.secret import Secret
 from watcher.store import SqliteStore, open_store
+from watcher.web import NewAck, NewSilence
 from watcher.workers import InlineWorkers, StoreWorkers, ThreadWorkers, Workers
 
 T = TypeVar("T")
-
-TARGET_REMOVED = "target removed"
 
 STORE_PATIENCE = 20.0  # real seconds after which a disk that does not answer is one that fails
 STORE_RETRY = 5.0  # run seconds until a state that could not be read is read again
@@ -51,7 +59,7 @@ TROUBLES_EVERY = 15.0  # run seconds between two judgements of the daemon's own 
 UPKEEP_EVERY = float(HOUR)
 RECORDS_KEPT = 90 * DAY  # run seconds for which finished transitions, obligations and messages are kept
 
-Senders = Callable[[str, Secret], Sender]
+Senders = Callable[[str, Secret | HttpTarget], Sender]
 
 
 @dataclass(slots=True)
@@ -62,6 +70,8 @@ class _Parts:
     recorder: Recorder
     outboxes: Mapping[str, Outbox]
     sights: Mapping[str, Sight]
+    desk: Desk
+    crashes: Crashes = field(default_factory=Crashes)
     loops: dict[str, AccountLoop] = field(default_factory=dict)
     own: dict[str, Transition] = field(default_factory=dict)  # last transition of each of the daemon's own alerts
 
@@ -85,9 +95,12 @@ class Daemon:
         self.started_at = clock.now()
         self.reloads: dict[bool, int] = {True: 0, False: 0}
         self.restarts: dict[str, int] = {}
+        self._tasks: set[str] = set()
+        self.posts: Counter[tuple[str, str]] = Counter()  # (provider, what became of it)
+        self.hooks: dict[tuple[str, str], int] = {}  # by hook and outcome
         self._clock = clock
         self._transports = transports or {}
-        self._senders = senders or self._apprise
+        self._senders = senders or self._sender
         self._store_workers = StoreWorkers(self._threads(1), patience=STORE_PATIENCE)
         self._store: SqliteStore = open_store(config.state)
         self._parts: _Parts | None = None
@@ -129,6 +142,24 @@ class Daemon:
         """A configuration was wrong: the running one stays."""
         self.reloads[False] += 1
 
+    def hint(self, *, provider: str | None, account: str | None, project: str | None) -> int:
+        """Somebody outside says that something is wrong there: look soon. The number of projects meant."""
+        found = 0
+        for settings in self.config.accounts:
+            if provider not in (None, settings.settings.provider) or account not in (None, settings.name):
+                continue
+            projects = {s.project for query in settings.queries for s in query.series if project in (None, s.project)}
+            found += len(projects)
+            loop = self._parts.loops.get(settings.name) if self._parts else None
+            if loop is not None:
+                for name in projects:
+                    loop.hint(name)
+        return found
+
+    def hook_answered(self, hook: str, outcome: str) -> None:
+        """For the counters."""
+        self.hooks[hook, outcome] = self.hooks.get((hook, outcome), 0) + 1
+
     async def writable(self) -> bool:
         """Whether the state could be written now."""
         try:
@@ -149,8 +180,46 @@ class Daemon:
             recorder=parts.recorder if parts else None,
             reloads=self.reloads,
             reloaded_at=self._reloaded_at,
-            restarts=self.restarts,
+            restarts={**dict.fromkeys(self._tasks, 0), **self.restarts},
+            hooks=self.hooks,
         )
+
+    # ── for people (`web.Actions`): between two configurations there is nobody to ask ─────────────────────────────────
+
+    def alerts(self) -> list[dict[str, Any]]:
+        """What fires."""
+        return self._desk().alerts()
+
+    def silences(self) -> list[dict[str, Any]]:
+        """Those that hold, will hold, or ended lately."""
+        return self._desk().silences()
+
+    async def add_silence(self, wish: NewSilence) -> dict[str, Any]:
+        """Begin a silence. Raises `Refused`."""
+        return await self._desk().add_silence(wish)
+
+    async def expire_silence(self, silence: str) -> dict[str, Any]:
+        """End a silence now. Raises `Refused`."""
+        return await self._desk().expire_silence(silence)
+
+    async def acknowledge(self, alert: str, wish: NewAck) -> dict[str, Any]:
+        """Note that somebody has an alert in hand. Raises `Refused`."""
+        return await self._desk().acknowledge(alert, wish)
+
+    def _desk(self) -> Live:
+        if self._parts is None:
+            raise Refused(503, "the daemon is starting: try again")
+        return Live(desk=self._parts.desk, recorder=self._parts.recorder, clock=self._clock)
+
+    def heard(self, provider: str, token: str, authorization: str | None, body: bytes) -> Heard | None:
+        """A vendor's post to its hook: what became of it; None where the token is nobody's."""
+        outcome = None
+        for account in self.config.accounts:
+            loop = self._parts.loops.get(account.name) if self._parts else None
+            if account.settings.provider == provider and loop is not None and isinstance(loop.source, Hearing):
+                outcome = outcome or loop.source.hear(token, authorization, body)
+        self.posts[provider, str(outcome or "unknown")] += 1
+        return outcome
 
     async def report(self) -> Report:
         """What happened since the state began (design, section 8)."""
@@ -161,15 +230,23 @@ class Daemon:
     # ── one configuration's life ─────────────────────────────────────────────────────────────────────────────────────
 
     async def _generation(self) -> None:
+        self._tasks.clear()
         parts = self._parts = await self._built(self.config)
         async with anyio.create_task_group() as tasks:
             for target, outbox in parts.outboxes.items():
                 tasks.start_soon(self._supervised, f"outbox {target}", outbox.run)
+                if isinstance(sender := outbox.sender, AlertmanagerSender):
+                    keep = partial(keep_alertmanager, target, sender, outbox, parts.desk, clock=self._clock)
+                    tasks.start_soon(self._supervised, f"alertmanager {target}", keep)
+            for name, settings in parts.config.alerts.targets.items():
+                if isinstance(settings, HeartbeatSettings):
+                    pulse = partial(beat, name, settings, parts.sights, clock=self._clock)
+                    tasks.start_soon(self._supervised, f"heartbeat {name}", pulse)
             accounts = _Group()
             for account in parts.config.accounts:
                 work, sight = partial(self._account, account), parts.sights[account.name]
-                name = f"account {account.name}"
-                tasks.start_soon(accounts.run, partial(self._supervised, name, work, sight))
+                task = f"account {account.name}"
+                tasks.start_soon(accounts.run, partial(self._supervised, task, work, sight))
             tasks.start_soon(self._supervised, "troubles", self._watch_own_troubles)
             tasks.start_soon(self._supervised, "upkeep", self._upkeep)
             self._log.info("running", accounts=len(parts.config.accounts), rules=len(parts.config.rules))
@@ -201,22 +278,32 @@ class Daemon:
     async def _build(self, config: Config, before: _Parts | None) -> _Parts:
         """The parts that accounts share, as the recorded state says, and as the parts `before` know better."""
         routing = Routing.of(config.alerts, page_ended_within=config.judging.page_ended_within)
-        transitions, obligations = await self._stored(lambda: (self._store.transitions(), self._store.obligations()))
-        obliged = {o.id for o in obligations if not o.dropped}
-        outboxes = {target: self._outbox(target, url, config, routing) for target, url in config.alerts.targets.items()}
+        latest, holders, owed = await self._stored(
+            lambda: (self._store.latest(), self._store.holders(NEVER_TOLD), self._store.owed_targets())
+        )
+        desk = Desk(config.alerts)
+        since = self._clock.now() - KEEP_OVER
+        silences, acks = await self._stored(lambda: (self._store.silences(since), self._store.acks()))
+        desk.restore(latest, silences, acks)
+        outboxes = {
+            name: self._outbox(name, target, config, routing, desk)
+            for name, target in config.alerts.targets.items()
+            if not isinstance(target, HeartbeatSettings)
+        }
         recorder = Recorder(
             store=self._store,
             workers=self._store_workers,
             clock=self._clock,
             routing=routing,
-            told=_told(transitions, obliged, config, before),
+            told=_told(holders, config, before),
             outboxes=outboxes,
+            desk=desk,
             kept=before.recorder.kept if before else (),
         )
-        await self._give_up_removed_targets(config, {o.target for o in obligations})
-        await recorder.record(Commit(transitions=_unheard(transitions, recorder.told)))
+        await self._give_up_removed_targets(config, owed)
+        await recorder.record(Commit(transitions=_unheard(latest, recorder.told)))
         await self._retire_removed_accounts(config, recorder)
-        own = {t.alert_id: t for t in transitions if t.rule in (BLIND, NOT_DURABLE)} | (before.own if before else {})
+        own = {t.alert_id: t for t in latest if t.rule in OWN} | (before.own if before else {})
         told = {t.labels["account"]: t for t in own.values() if t.rule == BLIND and t.state is State.FIRING}
         sights = {
             account.name: Sight(
@@ -227,7 +314,7 @@ class Daemon:
             )
             for account in config.accounts
         }
-        return _Parts(config=config, recorder=recorder, outboxes=outboxes, sights=sights, own=own)
+        return _Parts(config=config, recorder=recorder, outboxes=outboxes, sights=sights, desk=desk, own=own)
 
     async def _give_up_removed_targets(self, config: Config, targets: Iterable[str]) -> None:
         """What is still owed to a target that is no longer configured is given up with that reason, and said."""
@@ -236,10 +323,10 @@ class Daemon:
             owed = await self._stored(partial(self._store.open_obligations, target))
             unsent = await self._stored(partial(self._store.unsent, target))
             if owed:
-                reasons = dict.fromkeys((o.id for o in owed), TARGET_REMOVED)
+                reasons = dict.fromkeys((o.id for o in owed), Dropped.TARGET_REMOVED)
                 await self._stored(partial(self._store.drop_obligations, reasons, now))
             for message in unsent:
-                over = replace(message, delivery=Delivery.EXPIRED, error=TARGET_REMOVED)
+                over = replace(message, delivery=Delivery.EXPIRED, error=Dropped.TARGET_REMOVED)
                 await self._stored(partial(self._store.update_notification, over))
             if owed or unsent:
                 self._log.error("removed_target_was_owed", target=target, obligations=len(owed), messages=len(unsent))
@@ -253,19 +340,24 @@ class Daemon:
             ended = nobody.restore(saved, queries=(), covered={}, points=self._store.points, now=self._clock.now())
             await recorder.record(_commit(ended))
 
-    def _outbox(self, target: str, url: Secret, config: Config, routing: Routing) -> Outbox:
+    def _outbox(self, name: str, target: Secret | HttpTarget, config: Config, routing: Routing, desk: Desk) -> Outbox:
         return Outbox(
-            target=target,
-            sender=self._senders(target, url),
+            target=name,
+            sender=self._senders(name, target),
             store=self._store,
             workers=self._store_workers,
             clock=self._clock,
-            timing=routing.timing,
+            timing=timing_of(target, routing.timing),
             delivery=config.alerts.delivery,
+            mutes=desk.mutes,
+            limits=limits_of(target, config.alerts),
+            unseen=desk.unseen,
+            detailed=not isinstance(target, Secret),
+            charted=charted(target),
         )
 
-    def _apprise(self, target: str, url: Secret) -> Sender:
-        return AppriseSender(url=url, workers=self._threads(MAX_ATTEMPTS_AT_ONCE))
+    def _sender(self, name: str, target: Secret | HttpTarget) -> Sender:
+        return sender_of(target, clock=self._clock, threads=self._threads)
 
     # ── tasks ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -305,20 +397,28 @@ class Daemon:
             workers=self._store_workers,
             boot=boot_id(self._clock),
         )
+        learned = await self._stored(partial(store.note, account.name, LEARNED))
         source = account.provider.open(
-            account.settings, account.needed, clock=self._clock, transport=self._transports.get(account.name)
+            account.settings,
+            account.needed,
+            clock=self._clock,
+            learned=learned,
+            transport=self._transports.get(account.name),
         )
         try:
             loop = parts.loops[account.name] = AccountLoop(
                 account=account.name,
                 source=source,
                 ledger=ledger,
-                policy=EvenPolicy(),
+                policy=policy_for(account),
                 engine=engine,
                 recorder=parts.recorder,
                 clock=self._clock,
                 sight=parts.sights[account.name],
                 covered=covered,
+                attention=Attention(queries=account.queries, rules=parts.config.rules),
+                notes=store,
+                workers=self._store_workers,
             )
             await parts.recorder.record(_commit(verdicts))
             await loop.run()
@@ -336,16 +436,27 @@ class Daemon:
                 loop = parts.loops.get(account.name)
                 parts.sights[account.name].stale(loop is not None and overdue(account.gaps, loop), now)
             sights = [sight.view() for sight in parts.sights.values()]
-            found = own_troubles(sights, parts.recorder.sight, parts.own, now=self._clock.now())
+            providers = {account.name: account.settings.provider for account in parts.config.accounts}
+            rules = [rule.name for rule in parts.config.rules]
+            found = own_troubles(
+                sights,
+                parts.recorder.sight,
+                parts.own,
+                now=now,
+                targets=target_sights(parts.outboxes.values()),
+                rules=parts.crashes.sights(parts.loops, providers, rules, parts.own, now),
+            )
             parts.own.update({t.alert_id: t for t in found})
             if found or parts.recorder.waiting:
                 await parts.recorder.record(Commit(transitions=found))
             await sleep(self._clock, TROUBLES_EVERY)
 
     async def _upkeep(self) -> None:
-        """Forget what is older than the history that is kept."""
+        """Forget what is older than the history that is kept, by the clock that is behind: ours may be days ahead."""
+        parts = self._parts
+        assert parts is not None
         while True:
-            now = self._clock.now()
+            now = min([self._clock.now(), *(loop.ledger.vendor_now() for loop in parts.loops.values())])
             prune = partial(
                 self._store.prune,
                 points_before=int(now - self.config.history),
@@ -359,6 +470,8 @@ class Daemon:
             await sleep(self._clock, UPKEEP_EVERY)
 
     async def _supervised(self, name: str, work: Callable[[], Awaitable[None]], sight: Sight | None = None) -> None:
+        self._tasks.add(name)
+
         def crashed() -> None:
             self.restarts[name] = self.restarts.get(name, 0) + 1
             if sight is not None:
@@ -375,18 +488,23 @@ class Daemon:
         return await self._store_workers.run(call)
 
 
-def _told(log: Sequence[Transition], obliged: Collection[str], config: Config, before: _Parts | None) -> Told:
+def _told(holders: Told, config: Config, before: _Parts | None) -> Told:
     """Who holds which page, among the targets that exist; what was decided and not recorded counts too."""
-    targets = tuple(config.alerts.targets)
-    decided = before.recorder.told if before else {}
-    told = {**told_before(log, obliged, targets), **{a: held & set(targets) for a, held in decided.items()}}
+    known = {**holders, **(before.recorder.told if before else {})}
+    told = {alert: held & config.alerts.targets.keys() for alert, held in known.items()}
     return {alert: held for alert, held in told.items() if held}
 
 
-def _unheard(log: Sequence[Transition], told: Told) -> list[Transition]:
+def _unheard(latest: Sequence[Transition], told: Told) -> list[Transition]:
     """Alerts that fire and that no target holds: all that did were removed. Today's routes are told."""
-    last = {entry.alert_id: entry for entry in log}
-    return [entry for entry in last.values() if entry.state is State.FIRING and entry.alert_id not in told]
+    return [entry for entry in latest if entry.state is State.FIRING and entry.alert_id not in told]
+
+
+def policy_for(account: AccountConfig) -> Policy:
+    """The adaptive schedule where a day's budget is to be divided; else there is nothing to save, and even is best."""
+    if any(pool.day is not None for pool in account.pools):
+        return AdaptivePolicy(gaps=account.gaps)
+    return EvenPolicy()
 
 
 class _Group:

@@ -19,6 +19,7 @@ import anyio
 
 from watcher import log
 from watcher.alerts.blind import StoreSight
+from watcher.alerts.desk import Desk
 from watcher.alerts.outbox import Outbox
 from watcher.alerts.route import Routing, Told, oblige
 from watcher.clock import Clock
@@ -30,7 +31,7 @@ MAX_KEPT = 10_000  # transitions in memory while the store fails
 
 
 class Recorder:
-    """Records steps; `told` is what targets were told before (`told_before`), `kept` what is still to be written."""
+    """Records steps; `told` is what targets were told before, `kept` what is still to be written."""
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Recorder:
         routing: Routing,
         told: Told,
         outboxes: Mapping[str, Outbox],
+        desk: Desk,
         kept: Sequence[Commit] = (),
     ) -> None:
         self._store = store
@@ -49,6 +51,7 @@ class Recorder:
         self._routing = routing
         self._told = told
         self._outboxes = outboxes
+        self._desk = desk
         self._turn = anyio.Lock()
         self._kept: list[Commit] = list(kept)
         self._log = log.get("recorder")
@@ -67,7 +70,10 @@ class Recorder:
             self._told = obliged.told
             self.entered.update(t.state for t in step.transitions)
             self._count_unrouted(obliged.unrouted, step)
-            whole = merge([*self._kept, replace(step, obligations=obliged.obligations)])
+            silences = [*step.silences, *self._desk.ended_with(step.transitions, now)]
+            self._desk.note(step.transitions, silences=silences, acks=step.acks, now=now)
+            owed = [*step.obligations, *obliged.obligations]
+            whole = merge([*self._kept, replace(step, obligations=owed, silences=silences)])
             try:
                 await self._workers.run(partial(self._store.commit, whole))
             except StoreRefused as error:
@@ -82,8 +88,9 @@ class Recorder:
                 return False
             self._kept.clear()
             self.works()
-            for target in {o.target for o in whole.obligations if not o.dropped}:
-                if (outbox := self._outboxes.get(target)) is not None:
+            told = {o.target for o in whole.obligations if not o.dropped}
+            for target, outbox in self._outboxes.items():
+                if target in told or silences or step.acks:
                     outbox.wake()
             return True
 
@@ -169,4 +176,6 @@ def merge(steps: Sequence[Commit]) -> Commit:
         forgotten=[alert_id for alert_id, alert in last.items() if alert is None],
         transitions=[t for s in steps for t in s.transitions],
         obligations=[o for s in steps for o in s.obligations],
+        silences=[silence for s in steps for silence in s.silences],
+        acks=[ack for s in steps for ack in s.acks],
     )

@@ -57,7 +57,7 @@ def report(store: StoreReader, loops: Sequence[AccountLoop], *, now: float) -> R
     lost = sum((gap.span.end - gap.span.start) // _width(loops, gap.query) for gap in store.gaps(0.0))
     return {
         "alerts": [episode.as_json() for episode in found],
-        "requests": [quota_row(usage) for loop in loops for usage in loop.ledger.usage(now)],
+        "requests": requests([usage for loop in loops for usage in loop.ledger.usage(now)]),
         "points": {"received": received, "judged": received - unjudged, "lost": lost},
     }
 
@@ -73,18 +73,28 @@ def _width(loops: Sequence[AccountLoop], query: str) -> int:
     return next(widths, _USUAL_WIDTH)
 
 
-def quota_row(usage: Usage) -> Report:
-    """One quota window of one pool, as the report shows it."""
-    return {
-        "account": usage.account,
-        "family": usage.family,
-        "pool": usage.pool,
-        "window": usage.window,
-        "spent": usage.worst,
-        "limit": usage.limit,
-        "total": usage.total,
-        "refused_by_vendor": usage.refused_by_vendor,
-    }
+def requests(usages: Iterable[Usage]) -> list[Report]:
+    """One object per account, family and quota window. Of several pools of a family the fullest one counts as `spent`,
+    since each has the limit to itself."""
+    rows: dict[tuple[str, str, str], Report] = {}
+    for usage in usages:
+        key = (usage.account, usage.family, usage.window)
+        row = rows.setdefault(
+            key,
+            {
+                "account": usage.account,
+                "family": usage.family,
+                "window": usage.window,
+                "spent": 0,
+                "limit": usage.limit,
+                "total": 0,
+                "refused_by_vendor": 0,
+            },
+        )
+        row["spent"] = max(row["spent"], usage.worst)
+        row["total"] += usage.total
+        row["refused_by_vendor"] += usage.refused_by_vendor
+    return list(rows.values())
 
 
 def episodes(log: Iterable[Transition], told: Sequence[Notification], owed: Mapping[str, Obligation]) -> list[Episode]:

@@ -1,4 +1,4 @@
-"""The daemon as a process: configuration file, listener, signals.
+"""The daemon as a process: configuration file, listener, signals, service manager.
 
 SIGTERM and SIGINT drain and stop, SIGHUP reads configuration and packs again; a file that is wrong keeps the running
 configuration and says so, in the log and in a gauge (design, invariant 10). The listener's address and the state's URL
@@ -12,9 +12,11 @@ from functools import partial
 from pathlib import Path
 
 import anyio
+from anyio.abc import TaskStatus
 
 from watcher import log
 from watcher.app.daemon import Daemon
+from watcher.app.systemd import ServiceManager, service_manager
 from watcher.clock import Clock
 from watcher.config import Config, address, load, secrets_missing
 from watcher.errors import ConfigError
@@ -39,6 +41,7 @@ async def serve(path: Path, *, clock: Clock) -> None:
 
     Raises `ConfigError`, `StateLocked`, `StoreError` or `ListenError` where it cannot start.
     """
+    manager = service_manager()
     config = ready_config(path)
     for warning in config.warnings:
         _log.warning("config_warning", problem=str(warning))
@@ -46,11 +49,21 @@ async def serve(path: Path, *, clock: Clock) -> None:
     async with anyio.create_task_group() as tasks:
         host, port = address(config.http.listen)
         listening = anyio.Event()
-        web = build_web(metrics=lambda: render(daemon.snapshot()), ready=partial(_ready, daemon, listening))
+        web = build_web(
+            metrics=lambda: render(daemon.snapshot()),
+            ready=partial(_ready, daemon, listening),
+            actions=daemon,
+            token=lambda: daemon.config.http.token,
+            vonage=partial(daemon.heard, "vonage"),
+            hints=daemon,
+            hook_token=lambda: daemon.config.http.hook_token,
+        )
         bound = await tasks.start(lambda task_status: serve_http(web, host=host, port=port, task_status=task_status))
         listening.set()
         _log.info("listening", host=host, port=bound)
-        tasks.start_soon(_signals, daemon, path)
+        await tasks.start(partial(_signals, daemon, path, manager))
+        tasks.start_soon(manager.keep_fed)
+        manager.ready(_status(config))
         await daemon.run()
         tasks.cancel_scope.cancel()
     _log.info("stopped")
@@ -61,28 +74,36 @@ async def _ready(daemon: Daemon, listening: anyio.Event) -> ReadyReport:
     return ReadyReport(config=True, state=await daemon.writable(), listener=listening.is_set())
 
 
-async def _signals(daemon: Daemon, path: Path) -> None:
+def _status(config: Config) -> str:
+    return f"{len(config.accounts)} accounts, {len(config.rules)} rules, {len(config.alerts.targets)} targets"
+
+
+async def _signals(daemon: Daemon, path: Path, manager: ServiceManager, *, task_status: TaskStatus[None]) -> None:
     with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+        task_status.started()  # who is told "ready" may reload at once, and SIGHUP unheard would end the process
         async for received in signals:
             if received != signal.SIGHUP:
                 _log.info("stopping", signal=signal.Signals(received).name)
+                manager.stopping()
                 await daemon.stop()
                 return
-            await _reload(daemon, path)
+            manager.reloading()
+            reloaded = await _reload(daemon, path)
+            manager.ready(_status(reloaded) if reloaded else "reload refused, see the log: the old configuration runs")
 
 
-async def _reload(daemon: Daemon, path: Path) -> None:
-    """In a thread, since a thousand rules take a second to read and pages shall leave meanwhile."""
+async def _reload(daemon: Daemon, path: Path) -> Config | None:
+    """In a thread, since a thousand rules take a second to read and pages shall leave meanwhile. None: refused."""
     try:
         config = await ThreadWorkers(1).run(partial(ready_config, path))
     except ConfigError as error:
         daemon.reload_refused()
         _log.error("reload_refused", problems=[str(p) for p in error.problems[:20]], count=len(error.problems))
-        return
+        return None
     except Exception as error:  # noqa: BLE001 - a mistake in reading must not stop what runs
         daemon.reload_refused()
         _log.error("reload_refused", problems=[f"{path}: could not be read ({type(error).__name__})"], count=1)
-        return
+        return None
     for key, old, new in (
         ("state", daemon.config.state, config.state),
         ("http.listen", daemon.config.http.listen, config.http.listen),
@@ -91,3 +112,4 @@ async def _reload(daemon: Daemon, path: Path) -> None:
             _log.warning("needs_restart", key=key)
     daemon.reload(config)
     _log.info("reloaded", accounts=len(config.accounts), rules=len(config.rules))
+    return config

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from watcher import log
 from watcher.alerts.blind import BLIND_LOOKS, AccountSight
+from watcher.app.supervise import CALM
 from watcher.budget.usage import Usage
 from watcher.clock import DAY, hhmm
 from watcher.errors import ProviderError, Reason
@@ -60,11 +61,13 @@ class Sight:
         self._in_a_row = 0
         self._shut: _Failure | None = None
         self._crash: _Failure | None = None
+        self._back_since: float | None = None  # when looks were answered again after a crash
         self._stale: _Failure | None = None
         self._before = _before(told) if told else None
         self._looked_at: set[str] = set()  # queries, since the start
         self._log = log.get("sight").bind(account=account)
         self._logged: Reason | None = None
+        self.answered_at: float | None = None
 
     def failed(self, query: str, error: ProviderError, now: float) -> None:
         """A look at `query` failed."""
@@ -81,19 +84,34 @@ class Sight:
 
     def answered(self, query: str, now: float) -> None:
         """A look at `query` was answered; an empty answer counts."""
+        self.answered_at = now
         self._failing.pop(query, None)
-        self._crash = self._stale = None
+        self._stale = None
+        self._back(now)
         self._in_a_row = 0
         self._looked(query)
         self._note(now)
 
     def crashed(self, now: float) -> None:
-        """The account's task crashed: until a look is answered again, nobody looks."""
+        """The account's task crashed: until a look is answered again, nobody looks.
+
+        Where it crashes again and again, an answer in between is no sight: only being calm ends it.
+        """
         known = self._crash
         looks = known.looks + 1 if known else 1
         since = known.since if known else now
         self._crash = _Failure(since=since, looks=looks, reason=Reason.OTHER, detail=f"its task crashed, {looks} times")
+        self._back_since = None
         self._note(now)
+
+    def _back(self, now: float) -> None:
+        """An answer after a crash."""
+        if self._crash is None:
+            return
+        if self._back_since is None:
+            self._back_since = now
+        if now - self._back_since > CALM:
+            self._crash = self._back_since = None
 
     def stale(self, overdue: bool, now: float) -> None:
         """Nobody has had an answer for far too long, for whatever reason."""
@@ -141,7 +159,9 @@ class Sight:
     def _causes(self) -> list[_Failure]:
         """The causes, the most telling last: what takes the whole account, else the newest failure."""
         failing = sorted(self._failing.values(), key=lambda failure: failure.since)
-        return [*filter(None, (self._before, self._stale)), *failing, *filter(None, (self._crash, self._shut))]
+        once = self._crash is not None and self._crash.looks == 1 and self._back_since is not None
+        crash = None if once else self._crash
+        return [*filter(None, (self._before, self._stale)), *failing, *filter(None, (crash, self._shut))]
 
     def _looked(self, query: str) -> None:
         self._looked_at.add(query)

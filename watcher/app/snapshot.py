@@ -15,9 +15,8 @@ from watcher.alerts.outbox import Outbox
 from watcher.app.account import AccountLoop
 from watcher.app.recorder import Recorder
 from watcher.config import AccountConfig, Config
-from watcher.metrics import AccountHealth, PoolHealth, QuotaHealth, SeriesValue, Snapshot, TargetHealth
-from watcher.model import State
-from watcher.schedule import promised_gap
+from watcher.metrics import AccountHealth, PoolHealth, QuotaHealth, RuleHealth, SeriesValue, Snapshot, TargetHealth
+from watcher.rules.rule import Rule
 
 
 def take(
@@ -31,12 +30,13 @@ def take(
     reloads: Mapping[bool, int],
     reloaded_at: float | None,
     restarts: Mapping[str, int],
+    hooks: Mapping[tuple[str, str], int],
 ) -> Snapshot:
     """Everything as of `now`. Accounts that have not begun yet are shown with nothing."""
-    views = [view for loop in loops.values() for view in loop.engine.alerts()]
     errors = Counter({rule.name: 0 for rule in config.rules})
     for loop in loops.values():
         errors.update(loop.engine.stats.crashes)
+    firing = sum((loop.engine.firing() for loop in loops.values()), Counter())
     return Snapshot(
         now=now,
         version=__version__,
@@ -45,14 +45,16 @@ def take(
         accounts=[_account(account, loops[account.name], now) for account in config.accounts if account.name in loops],
         targets=[_target(outbox) for outbox in outboxes],
         severities=sorted({rule.severity for rule in config.rules}),
-        alerts=Counter((v.state, v.severity) for v in views if v.state in (State.PENDING, State.FIRING)),
+        alerts=sum((loop.engine.standing() for loop in loops.values()), Counter()),
         transitions=recorder.entered if recorder else {},
+        rules=[_rule(rule, firing[rule.name]) for rule in config.rules],
         rule_errors=errors,
         unrouted=recorder.unrouted if recorder else 0,
         store_errors=recorder.failures if recorder else 0,
         reloads=reloads,
         reloaded_at=reloaded_at,
         restarts=restarts,
+        hooks=hooks,
         limits={
             "kept_transitions": recorder.overflowed if recorder else 0,
             "retired_alerts": sum(loop.engine.stats.forgotten for loop in loops.values()),
@@ -63,8 +65,7 @@ def take(
 def _values(account: AccountConfig, loop: AccountLoop | None) -> Iterator[SeriesValue]:
     if loop is None:
         return
-    gaps = promised_gap(account.queries, account.pools)
-    limits = {series: 2 * gap + query.delay for query, gap in gaps.items() for series in query.series}
+    limits = {s: 2 * account.gaps[query.id] + query.delay for query in account.queries for s in query.series}
     ahead = loop.ledger.offset
     for series, value, ended_at in loop.engine.newest():
         if series in limits:
@@ -82,10 +83,12 @@ def _account(account: AccountConfig, loop: AccountLoop, now: float) -> AccountHe
         look_seconds=stats.seconds,
         scheduled=stats.reasons,
         budget_refusals=stats.budget_refusals,
+        windows_covered=stats.covered_windows,
         windows_lost=stats.lost_windows,
         oddities=stats.oddities,
         limits=asdict(losses),
         covered_at={state.query.id: state.covered_until for state in loop.states},
+        age_limits={q.id: 2 * account.gaps.get(q.id, q.reach) + q.delay for q in account.queries},
         quotas=[
             QuotaHealth(
                 pool=u.pool,
@@ -107,17 +110,31 @@ def _account(account: AccountConfig, loop: AccountLoop, now: float) -> AccountHe
     )
 
 
+def _rule(rule: Rule, firing: int) -> RuleHealth:
+    return RuleHealth(
+        rule=rule.name,
+        signal=rule.signal,
+        severity=rule.severity,
+        threshold=rule.level.value,
+        clear=(rule.clear or rule.level).value,
+        firing=firing,
+    )
+
+
 def _target(outbox: Outbox) -> TargetHealth:
     stats = outbox.stats()
     return TargetHealth(
         target=stats.target,
         notifications={"sent": stats.sent, "expired": stats.expired, "refused": stats.refused},
         failures=stats.failed,
-        dropped=stats.dropped,
+        dropped={str(reason): n for reason, n in stats.dropped.items()},
+        held={str(reason): n for reason, n in stats.held.items()},
+        said={str(reason): n for reason, n in stats.said.items()},
         not_durable=stats.not_durable,
         overflowed=stats.overflowed,
         open=stats.open,
         oldest_age=stats.oldest_age,
         in_flight=stats.in_flight,
-        failing=stats.failing,
+        hung=stats.hung,
+        failing=stats.failing_since is not None,
     )

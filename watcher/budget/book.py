@@ -10,6 +10,7 @@ never more than what decisions assume, which lean to the safe side.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -93,6 +94,12 @@ class Book:
             for index in [i for i in tally.windows if (i + 1) * width < before]:
                 tally.worst = max(tally.worst, tally.windows.pop(index))
         return old
+
+    def later(self, than: float) -> tuple[str, ...]:
+        """Ids of requests whose stamp, less what is uncertain about it, is later. Costs nothing where none ends so."""
+        ending = {w.id for far in self._far.values() for w in far[bisect_left(far, Weight(than, -math.inf, "")) :]}
+        stamps = {i: self._entries[i].spend for i in ending if not i.startswith(ASSUMED)}
+        return tuple(i for i, spend in stamps.items() if spend.at - spend.skew > than)
 
     def requests(self, pool: str, quota: Quota, at: float) -> int:
         """Requests stamped in the fixed window that `at` lies in."""

@@ -11,7 +11,8 @@ the next one is decided may have arrived at any time until then, and is stamped 
 Where there is no record of a day, what was spent in it is unknown (a lost volume, another host), so the share of it
 that has passed counts as spent, as a marker that the next start finds. Only at a start: while running, the record is
 here. Two cases are not defended beyond that, as nothing could tell: a wall clock set forward while the *machine* was
-down, and the vendor's own clock being stepped; in both, the first answers put it right.
+down, and the vendor's own clock being stepped; in both, the first answers put it right, and no stamp is left later than
+the time that they tell.
 
 Considered and not taken: counting in the store with SQL. It would put the same decision into two languages, and the
 decision is what must be proved.
@@ -208,10 +209,12 @@ class Ledger:
             self._count(dates_not_believed=not lesson.believed)
             if lesson.settled:
                 self._settle(lesson.shift)
-                if first and abs(lesson.shift) > HOUR:  # the record was read by a clock that was far off
-                    await self._load()
-                markers = self._assume() if first else []
+            if abs(lesson.shift) > HOUR:  # the record was read, or pruned, by a clock that was far off
+                await self._load()
+            if lesson.settled and first:
+                markers = self._assume()
             if lesson.believed:
+                self._bring_back(self._time.at(mono))
                 arrived_by = vendor_time + 1.0
         self._correct(spend.id, self._time.at(sent), min(arrived_by, self._time.at(mono) + self._time.half))
         await self._try_to_write(markers)
@@ -313,6 +316,22 @@ class Ledger:
             move = shift if on_this_timeline else max(0.0, shift)  # of another boot: count it as late as it may be
             self._restamp(spend_id, at=spend.at + move, skew=spend.skew - doubt, doubt=0.0)
         self._unsure.clear()
+
+    def _bring_back(self, at: float) -> None:
+        """Nothing was sent later than now: what a vendor clock that has been taken back dated so was sent by now.
+
+        As late as it may have been, so that it counts in this minute and today. Else a clock that jumps ahead for an
+        hour would leave a minute of tomorrow full, and every minute until then.
+        """
+        self._pruned = min(self._pruned, at)
+        for spend_id in self._book.later(at + self._time.skew):
+            spend, doubt = self._book[spend_id]
+            self._restamp(spend_id, at=min(spend.at, at), skew=min(spend.skew, self._time.skew) + doubt, doubt=doubt)
+        last = day_start(at) + DAY
+        for pool, block in self._blocks.items():
+            if block.until > last:
+                self._blocks[pool] = replace(block, until=last)
+                self._notes[_BLIND + pool] = _block_text(self._blocks[pool])
 
     def _correct(self, spend_id: str, sent: float, arrived_by: float) -> None:
         """Stamp a request anew where its stamp does not span what is known: it arrived between these instants."""

@@ -36,7 +36,7 @@ _FAR = float(DAY)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lesson:
-    """What one `Date` taught. `shift` moves the stamps made in doubt, where `settled` ended a doubt."""
+    """What one `Date` taught: `shift` is by how much vendor time moved, `settled` that a doubt is over."""
 
     believed: bool
     settled: bool = False

@@ -36,9 +36,10 @@ from starlette.types import Receive, Scope, Send
 from watcher.clock import DAY, MINUTE, Clock, rfc3339
 from watcher.emulator.agora_ask import REALTIME, Ask, Endpoint, Refusal, ask, parameters
 from watcher.emulator.agora_rows import rows
+from watcher.emulator.breakage import PAGE, deform, instead
 from watcher.emulator.counting import Coverage, Pool, Quotas, Window
 from watcher.emulator.faults import Facts, Fault, Injector
-from watcher.emulator.replies import HTML, JSON, Manner, Reply, deliver
+from watcher.emulator.replies import HTML, JSON, Reply, deliver, header
 from watcher.emulator.traffic import Traffic
 from watcher.emulator.world import Account, Limits, Project, Scenario
 from watcher.model import Span
@@ -51,7 +52,6 @@ _NO_AUTH = "you have no auth to access this service, please buy or upgrade your 
 _QUOTA_WORDS = {"second": "qps limit error", "minute": "qpm limit error", "day": "qpd limit error"}
 _FORCED = {"qps": "second", "qpm": "minute", "qpd": "day"}
 _SPAN_WORDS = {"duration": "query duration limit error", "length": "query time length limit error"}
-_PAGE = b"<!DOCTYPE html><html><head><title>Service</title></head><body><h1>Temporarily unavailable</h1></body></html>"
 
 
 class Emulator:
@@ -107,7 +107,7 @@ class _Handler:
         verdict = self._api.decide(
             self._endpoint,
             host=host,
-            authorization=_header(scope, b"authorization"),
+            authorization=header(scope, b"authorization"),
             query=scope["query_string"],
             at=self._clock.now(),
         )
@@ -208,8 +208,8 @@ class _Api:
         pool: Pool | None,
         over: Window | None,
     ) -> _Verdict:
-        if (broken := _broken(faults)) is not None:
-            return broken
+        if (broken := instead(faults, _fault_status)) is not None:
+            return _Verdict(outcome=broken[0], reply=broken[1])
         if caller.account is None or (caller.project is None and caller.refusal):
             return _Verdict(outcome="401", reply=_gateway(401, caller.refusal))
         wanted = ask(endpoint, given)
@@ -271,8 +271,8 @@ class _Api:
         if (other := faults.get("message")) is not None:
             message = other.text
         code = 0 if "code_zero" in faults else 200
-        reply = _deform(Reply(body=msgspec.json.encode({"code": code, "message": message, "data": data})), faults)
-        if data is not found.data or reply.manner is not Manner.WHOLE or "truncated" in faults:
+        reply, whole = deform(Reply(body=msgspec.json.encode({"code": code, "message": message, "data": data})), faults)
+        if data is not found.data or not whole:
             return _Verdict(outcome="answered", reply=reply)  # an answer that tells nothing
         return _Verdict(outcome="answered", reply=reply, query=_query_key(wanted, account), slots=found.handed_out)
 
@@ -360,33 +360,11 @@ def _pool(account: Account, endpoint: Endpoint, app_id: str) -> Pool:
             return Pool(account.name, FAMILY)
 
 
-def _broken(faults: Mapping[str, Fault]) -> _Verdict | None:
-    """A fault that answers in place of the service, the most physical first."""
-    if "reset" in faults:
-        return _Verdict(outcome="reset", reply=Reply(manner=Manner.RESET))
-    if "timeout" in faults:
-        return _Verdict(outcome="timeout", reply=Reply(manner=Manner.SILENT))
-    for kind, status in (("http_401", 401), ("http_404", 404), ("http_429", 429)):
-        if kind in faults:
-            return _Verdict(outcome=str(status), reply=_gateway(status))
-    if "http_500" in faults:
-        return _Verdict(outcome="500", reply=replace(_refuse(Refusal(500, "Unknown Error")), status=500))
-    if "http_502" in faults:
-        return _Verdict(outcome="502", reply=Reply(status=502, body=_PAGE, media=HTML))
-    if "html" in faults:
-        return _Verdict(outcome="html", reply=Reply(body=_PAGE, media=HTML))
-    return None
-
-
-def _deform(reply: Reply, faults: Mapping[str, Fault]) -> Reply:
-    """The faults that spoil a good answer on its way out."""
-    if "truncated" in faults:
-        return replace(reply, body=reply.body[: len(reply.body) // 2])
-    if "cut_off" in faults:
-        return replace(reply, manner=Manner.CUT)
-    if "huge" in faults:
-        return replace(reply, manner=Manner.HUGE, size=faults["huge"].size)
-    return reply
+def _fault_status(status: int) -> Reply:
+    """An error status: the service's own, the load balancer's, or the gateway's."""
+    if status == 500:
+        return replace(_refuse(Refusal(500, "Unknown Error")), status=500)
+    return Reply(status=502, body=PAGE, media=HTML) if status == 502 else _gateway(status)
 
 
 def _refuse(refusal: Refusal) -> Reply:
@@ -404,8 +382,4 @@ def _gateway(status: int, words: str = "") -> Reply:
 
 
 def _host(scope: Scope) -> str:
-    return (_header(scope, b"host") or "").lower()
-
-
-def _header(scope: Scope, name: bytes) -> str | None:
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
+    return (header(scope, b"host") or "").lower()

@@ -156,3 +156,13 @@ def merge(spans: Sequence[Span]) -> list[Span]:
         else:
             merged.append(span)
     return merged
+
+
+def most_at_once(spans: Sequence[tuple[float, float]]) -> int:
+    """The largest number of [start, end) that hold one instant."""
+    edges = sorted([(start, 1) for start, _ in spans] + [(end, -1) for _, end in spans])
+    now = most = 0
+    for _, change in edges:
+        now += change
+        most = max(most, now)
+    return most

@@ -36,7 +36,7 @@ class Manner(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """A decided answer. `wait` is in seconds of the run clock, before the first byte."""
+    """A decided answer. `wait` is in seconds of the run clock, before the first byte; `headers` beyond the usual."""
 
     status: int = 200
     body: bytes = b""
@@ -44,6 +44,12 @@ class Reply:
     manner: Manner = Manner.WHOLE
     wait: float = 0.0
     size: int = 0
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+def header(scope: Scope, name: bytes) -> str | None:
+    """A request's header; `name` in lower case."""
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)
 
 
 async def deliver(
@@ -67,6 +73,7 @@ async def deliver(
     headers = [
         (b"content-type", reply.media.encode()),
         (b"date", formatdate(server_time(), usegmt=True).encode()),
+        *((name.encode(), value.encode()) for name, value in reply.headers),
     ]
     if reply.manner is not Manner.HUGE:
         headers.append((b"content-length", str(len(reply.body)).encode()))

@@ -11,14 +11,25 @@ The format, with every setting, is in docs/emulator.md.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from watcher.clock import DAY
-from watcher.emulator.faults import Fault, FaultShape, MomentField, Where
+from watcher.emulator.day import DayShape, Share
+from watcher.emulator.faults import FaultShape, MomentField
+from watcher.emulator.settings import (
+    FaultRules,
+    Name,
+    Once,
+    Setting,
+    epoch_problems,
+    fault,
+    fault_problems,
+    missing_secret,
+)
 from watcher.emulator.world import (
     ENDPOINTS,
     HEALTHY,
@@ -36,7 +47,7 @@ from watcher.emulator.world import (
     Scenario,
 )
 from watcher.errors import ConfigError, Problem
-from watcher.secret import Secret, SecretMissing
+from watcher.secret import Secret
 from watcher.yamlfile import Document, Duration, Loc, Quantity, Strict, load, loads
 
 Product = Literal["Native", "WebRTC"]
@@ -54,9 +65,7 @@ def reads(text: str, *, epoch: float, name: str = "<scenario>") -> Scenario:
 
 # ── as written ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-Name = Annotated[str, Field(min_length=1, max_length=200)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
-Share = Annotated[Quantity, Field(ge=0, le=1)]
 Users = Annotated[Quantity, Field(ge=0, le=100_000_000)]
 Reach = Annotated[Duration, Field(le=3 * DAY)]  # bounds an answer: 12,960 slots
 Uid = Annotated[int, Field(ge=1, le=2**32 - 1)]
@@ -115,10 +124,8 @@ class _UidsShape(Strict):
     webrtc: Annotated[tuple[Uid, ...], Field(max_length=1000)] = Field((), alias="WebRTC")
 
 
-class _DayShape(Strict):
+class _DayShape(DayShape):
     trough: Share = 0.2
-    peak_hour: Annotated[Quantity, Field(ge=0, lt=24)] = 15.0
-    week: Annotated[tuple[Annotated[Quantity, Field(ge=0, le=10)], ...], Field(min_length=7, max_length=7)] = (1.0,) * 7
 
 
 class _ChannelShape(Strict):
@@ -176,25 +183,20 @@ class _ScenarioShape(Strict):
     faults: Annotated[tuple[_FaultShape, ...], Field(max_length=200)] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Setting:
-    """A setting of some kinds of faults: its default, or None where it must be given, and its range."""
-
-    kinds: tuple[str, ...]
-    default: float | None
-    low: float
-    high: float
-
-
-_SETTINGS: Mapping[str, _Setting] = {
-    "seconds": _Setting(("slow", "clock_skew"), None, -86_400, 86_400),
-    "per_minute": _Setting(("foreign",), None, 0, 100_000),
-    "bytes": _Setting(("huge",), 200_000_000, 1, 2e9),
-    "share": _Setting(("holes", "null_values", "zero_values"), 0.3, 0, 1),
-    "slots": _Setting(("late_slots",), 2, 1, 10),
-    "after": _Setting(("revised",), 600, 0, 86_400),
-    "factor": _Setting(("revised",), 2.0, 0, 100),
-}
+_FAULTS = FaultRules(
+    settings={
+        "seconds": Setting(("slow", "clock_skew"), None, -86_400, 86_400),
+        "per_minute": Setting(("foreign",), None, 0, 100_000),
+        "bytes": Setting(("huge",), 200_000_000, 1, 2e9),
+        "share": Setting(("holes", "null_values", "zero_values"), 0.3, 0, 1),
+        "slots": Setting(("late_slots",), 2, 1, 10),
+        "after": Setting(("revised",), 600, 0, 86_400),
+        "factor": Setting(("revised",), 2.0, 0, 100),
+    },
+    texts=("message",),
+    places=("account", "project", "endpoint", "host", "metric", "product"),
+    timeless={"clock_skew": ("host",), "foreign": ("account",)},
+)
 
 
 # ── from one to the other ────────────────────────────────────────────────────────────────────────────────────────────
@@ -214,7 +216,7 @@ def _scenario(document: Document, epoch: float) -> Scenario:
         jitter=shape.jitter,
         accounts=accounts,
         incidents=tuple(_incident(incident, zero, products) for incident in shape.incidents),
-        faults=tuple(_fault(fault, zero) for fault in shape.faults),
+        faults=tuple(fault(f, f.kind, zero, _FAULTS) for f in shape.faults),
     )
 
 
@@ -236,9 +238,7 @@ def _project(shape: _ProjectShape) -> Project:
         name=shape.name,
         app_id=shape.app_id,
         peaks={product: peak.peak_users for product, peak in peaks.items() if peak is not None},
-        trough=shape.day.trough,
-        peak_hour=shape.day.peak_hour,
-        week=shape.day.week,
+        day=shape.day.day(),
         users_per_channel=shape.users_per_channel,
         channels=tuple(
             Channel(name=c.name, share=c.share, uids={"Native": c.uids.native, "WebRTC": c.uids.webrtc})
@@ -260,61 +260,32 @@ def _incident(shape: _IncidentShape, epoch: float, products: Mapping[str, tuple[
     )
 
 
-def _fault(shape: _FaultShape, epoch: float) -> Fault:
-    def setting(name: str) -> float:
-        value = getattr(shape, name)
-        default = _SETTINGS[name].default if shape.kind in _SETTINGS[name].kinds else None
-        return float(value if value is not None else default or 0.0)
-
-    return Fault(
-        kind=shape.kind,
-        since=shape.from_.at(epoch) if shape.from_ else float("-inf"),
-        until=shape.until.at(epoch) if shape.until else float("inf"),
-        every=shape.every,
-        probability=shape.probability,
-        where=Where(**{f.name: getattr(shape.where, f.name) for f in fields(Where)}),
-        seconds=setting("seconds"),
-        per_minute=setting("per_minute"),
-        size=int(setting("bytes")),
-        share=setting("share"),
-        slots=int(setting("slots")),
-        after=int(setting("after")),
-        factor=setting("factor"),
-        text=shape.text,
-    )
-
-
 def _contradictions(document: Document, shape: _ScenarioShape, epoch: float) -> Iterator[Problem]:
     """What no single value shows: references, sums, and settings that do not go together."""
-    if shape.epoch is not None and shape.epoch.relative:
-        yield document.problem(("epoch",), "epoch counts from itself", "write it like 2026-01-31T10:00:00Z")
+    yield from epoch_problems(document, shape.epoch)
     projects: dict[str, _ProjectShape] = {}
-    seen: set[tuple[str, str]] = set()
-
-    def unique(what: str, value: str, loc: Loc) -> Iterator[Problem]:
-        if (what, value) in seen:
-            yield document.problem(loc, f"{what} {value} is used twice", "give each its own")
-        seen.add((what, value))
-
+    once = Once(document)
     for a, account in enumerate(shape.accounts):
-        yield from unique("account", account.name, ("accounts", a, "name"))
-        yield from unique("customer_id", account.customer_id, ("accounts", a, "customer_id"))
-        try:
-            account.customer_secret.resolve()
-        except SecretMissing as missing:
-            what, _, remedy = str(missing).partition(": ")
-            yield document.problem(("accounts", a, "customer_secret"), what, remedy)
+        yield from once.use("account", account.name, ("accounts", a, "name"))
+        yield from once.use("customer_id", account.customer_id, ("accounts", a, "customer_id"))
+        yield from missing_secret(document, account.customer_secret, ("accounts", a, "customer_secret"))
         for p, project in enumerate(account.projects):
             loc: Loc = ("accounts", a, "projects", p)
-            yield from unique("project", project.name, (*loc, "name"))
-            yield from unique("app_id", project.app_id, (*loc, "app_id"))
+            yield from once.use("project", project.name, (*loc, "name"))
+            yield from once.use("app_id", project.app_id, (*loc, "app_id"))
             yield from _project_contradictions(document, project, loc)
             projects.setdefault(project.name, project)
     for i, incident in enumerate(shape.incidents):
         yield from _incident_contradictions(document, incident, projects, ("incidents", i))
-    accounts = {account.name for account in shape.accounts}
-    for f, fault in enumerate(shape.faults):
-        yield from _fault_contradictions(document, fault, accounts, set(projects), epoch, ("faults", f))
+    known = {
+        "account": [account.name for account in shape.accounts],
+        "project": list(projects),
+        "endpoint": sorted(ENDPOINTS),
+        "metric": sorted((*USAGE_METRICS, *QUALITY_METRICS)),
+        "product": PRODUCTS,
+    }
+    for f, one in enumerate(shape.faults):
+        yield from fault_problems(document, one, one.kind, rules=_FAULTS, known=known, epoch=epoch, loc=("faults", f))
 
 
 def _project_contradictions(document: Document, project: _ProjectShape, loc: Loc) -> Iterator[Problem]:
@@ -356,45 +327,3 @@ def _incident_contradictions(
         yield document.problem((*loc, "levels"), "levels are empty", "add a metric such as `videoFreezeRate: 12%`")
     if incident.duration <= 0:
         yield document.problem((*loc, "duration"), "duration is zero", "write it like 5m")
-
-
-def _fault_contradictions(
-    document: Document, fault: _FaultShape, accounts: set[str], projects: set[str], epoch: float, loc: Loc
-) -> Iterator[Problem]:
-    for name, setting in _SETTINGS.items():
-        value = getattr(fault, name)
-        if value is not None and fault.kind not in setting.kinds:
-            yield document.problem((*loc, name), f"{fault.kind} has no {name}", "remove it", at_key=True)
-        elif value is None and fault.kind in setting.kinds and setting.default is None:
-            yield document.problem(loc, f"{fault.kind} needs {name}", f"add `{name}:`")
-        elif value is not None and not setting.low <= value <= setting.high:
-            what = f"{name} is outside {setting.low:g} to {setting.high:g}"
-            yield document.problem((*loc, name), what, "choose one inside")
-    if fault.kind == "slow" and fault.seconds is not None and fault.seconds < 0:
-        yield document.problem((*loc, "seconds"), "an answer cannot come before its request", "write a positive number")
-    if fault.text is not None and fault.kind != "message":
-        yield document.problem((*loc, "text"), f"{fault.kind} has no text", "remove it", at_key=True)
-    if fault.every is not None and fault.probability is not None:
-        yield document.problem((*loc, "probability"), "every and probability exclude each other", "keep one of them")
-    if fault.from_ and fault.until and fault.until.at(epoch) <= fault.from_.at(epoch):
-        yield document.problem((*loc, "until"), "until is not after from", "mend one of them")
-    if fault.kind in ("clock_skew", "foreign") and (fault.every is not None or fault.probability is not None):
-        what = f"{fault.kind} has no every and no probability"
-        yield document.problem(loc, what, "limit it with from and until")
-    limits = {f.name: getattr(fault.where, f.name) for f in fields(Where)}
-    if fault.kind == "clock_skew" and any(values for key, values in limits.items() if key != "host"):
-        yield document.problem((*loc, "where"), "clock_skew is limited by host only", "remove the rest")
-    if fault.kind == "foreign" and any(values for key, values in limits.items() if key != "account"):
-        yield document.problem((*loc, "where"), "foreign is limited by account only", "remove the rest")
-    known = {
-        "account": accounts,
-        "project": projects,
-        "endpoint": set(ENDPOINTS),
-        "metric": {*USAGE_METRICS, *QUALITY_METRICS},
-        "product": set(PRODUCTS),
-    }
-    for key, allowed in known.items():
-        for value in limits[key]:
-            if value not in allowed:
-                remedy = "use " + ", ".join(sorted(allowed))
-                yield document.problem((*loc, "where", key), f"unknown {key} {value}", remedy)

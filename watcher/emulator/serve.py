@@ -14,6 +14,8 @@ from watcher import log
 from watcher.clock import Clock
 from watcher.emulator.agora import build_agora
 from watcher.emulator.scenario import read as read_agora
+from watcher.emulator.twilio.scenario import read as read_twilio
+from watcher.emulator.twilio.server import build_twilio
 from watcher.emulator.vonage.scenario import read as read_vonage
 from watcher.emulator.vonage.server import build_vonage
 from watcher.httpserver import serve
@@ -50,4 +52,6 @@ def _built(vendor: str, scenario: Path, clock: Clock) -> tuple[ASGIApp, Callable
     if vendor == "vonage":
         vonage = build_vonage(read_vonage(scenario, epoch=clock.now()), clock)
         return vonage.app, vonage.run
+    if vendor == "twilio":
+        return build_twilio(read_twilio(scenario, epoch=clock.now()), clock).app, None
     return build_agora(read_agora(scenario, epoch=clock.now()), clock).app, None

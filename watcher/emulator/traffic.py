@@ -22,7 +22,6 @@ from itertools import accumulate
 import numpy as np
 import numpy.typing as npt
 
-from watcher.clock import DAY, HOUR
 from watcher.emulator.chance import draws, key_of
 from watcher.emulator.world import Incident, Project
 from watcher.model import Floats, Ints
@@ -101,12 +100,9 @@ class Traffic:
 
     def _curve(self, product: str, slots: Ints) -> Floats:
         """The project's users by the day curve, as whole numbers."""
-        project = self.project
-        hours = ((slots + SLOT / 2) % DAY) / HOUR
-        wave = (1 + np.cos((hours - project.peak_hour) * (2 * np.pi / 24))) / 2
-        weekday = (slots // DAY + 3) % 7  # 1970-01-01 was a Thursday
-        level = project.peaks.get(product, 0.0) * np.array(project.week)[weekday]
-        level = level * (project.trough + (1 - project.trough) * wave)
+        level = self.project.peaks.get(product, 0.0) * self.project.day.levels(
+            np.asarray(slots + SLOT / 2, dtype=np.float64)
+        )
         whole: Floats = np.rint(level * (1 + self.jitter * self._slow(self._key("users", product), slots)))
         return whole
 

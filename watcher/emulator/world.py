@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from watcher.emulator.day import Day
 from watcher.emulator.faults import Fault
 from watcher.secret import Secret
 
@@ -87,9 +88,7 @@ class Project:
     name: str
     app_id: str
     peaks: Mapping[str, float]
-    trough: float
-    peak_hour: float
-    week: tuple[float, ...]
+    day: Day
     users_per_channel: int
     channels: tuple[Channel, ...]
     healthy: Mapping[str, float]

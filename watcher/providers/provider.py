@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
-from typing import Annotated, Generic, NamedTuple, Protocol, TypeVar
+from enum import StrEnum
+from typing import Annotated, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import httpx
 from pydantic import AfterValidator
@@ -49,6 +50,24 @@ class Fault(NamedTuple):
     remedy: str
 
 
+class Heard(StrEnum):
+    """What became of a vendor's post: a closed set, so that it can be a metric label."""
+
+    TAKEN = "taken"
+    IGNORED = "ignored"  # of no use, and not wrong: nothing to repeat
+    MALFORMED = "malformed"
+    FORGED = "forged"  # the signature is missing or wrong
+
+
+@runtime_checkable
+class Hearing(Protocol):
+    """A source that vendors post to as well."""
+
+    def hear(self, token: str, authorization: str | None, body: bytes) -> Heard | None:
+        """Take a post in; None where the token in its path is not known here."""
+        ...
+
+
 S = TypeVar("S", bound=Account)
 _S_contra = TypeVar("_S_contra", bound=Account, contravariant=True)
 
@@ -63,9 +82,11 @@ class Open(Protocol[_S_contra]):
         *,
         clock: Clock,
         offset: float = 0.0,
+        learned: str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> Source:
-        """`offset`: seconds that vendor time was last known to lead the run clock. `transport` replaces the network."""
+        """`offset`: seconds that vendor time was last known to lead the run clock. `learned`: the last `Answer.learned`
+        of an earlier run. `transport` replaces the network."""
         ...
 
 
@@ -74,8 +95,9 @@ class Provider(Generic[S]):
     """A vendor.
 
     `needed` is everywhere the signals that rules and exports ask for. `signals` are those the vendor can give at all,
-    `missing` says in one sentence each why a well-known signal is not among them. `check` finds what pydantic cannot
-    see in one field; `pools` and `queries` are the account's quotas and requests, both empty where `check` refuses.
+    `missing` says in one sentence each why a well-known signal is not among them. `only_one` says why a daemon may hold
+    only one account of it, where that is so. `check` finds what pydantic cannot see in one field; `pools` and `queries`
+    are the account's quotas and requests, both empty where `check` refuses.
     """
 
     settings: type[S]
@@ -85,3 +107,4 @@ class Provider(Generic[S]):
     pools: Callable[[S], tuple[Pool, ...]]
     queries: Callable[[S, Set[str]], tuple[Query, ...]]
     open: Open[S]
+    only_one: str = ""

@@ -12,9 +12,11 @@ from typing import Any
 
 from watcher.providers.agora import AGORA
 from watcher.providers.provider import Provider
+from watcher.providers.vonage import VONAGE
 
 PROVIDERS: Mapping[str, Provider[Any]] = MappingProxyType(
     {
         "agora": AGORA,
+        "vonage": VONAGE,
     }
 )

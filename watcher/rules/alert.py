@@ -66,7 +66,7 @@ class Alert:
         return Timers(hold=rule.hold, clear=rule.clear_for, keep=rule.keep_firing_for, forget=forget_after)
 
     def rebase(self, at: int, width: int) -> None:
-        """Judge from event time `at` on, from the state as emitted: the rule means something else now."""
+        """Judge from event time `at` on, from the state as emitted: the rule, or the time, means something else now."""
         head = self.head
         self.base, self.tail = head, ()
         self.waived, self.undecided_since, self.awaits = at, None, ()
@@ -77,8 +77,8 @@ class Alert:
         self.mark = Mark(
             at,
             head.state,
-            entered=head.at,
-            since=head.starts_at,
+            entered=min(head.at, at),
+            since=min(head.starts_at, at),
             held=held,
             peak=head.peak,
             unguarded=head.unguarded,

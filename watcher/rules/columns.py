@@ -195,6 +195,15 @@ class Column:
         """Forget the windows that start before `before`."""
         self._cut(min(before // self.width, self._base + len(self._values)))
 
+    def turn_back(self, to: int) -> None:
+        """Forget the windows that end after `to`: they were told by a clock that was ahead."""
+        kept = max(to // self.width - self._base, 0)
+        self._values = self._values[:kept].copy()
+        self._weights = None if self._weights is None else self._weights[:kept].copy()
+        self._answered = self._answered[:kept].copy()
+        self.frontier, self.asked_until = min(self.frontier, to), min(self.asked_until, to)
+        self.version += 1
+
     # ── what goes out ──
 
     def window(self, low: int, high: int) -> tuple[Floats, Floats | None, Bools]:

@@ -12,6 +12,7 @@ judges by polling phase, and here every window has its own time.
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -133,6 +134,24 @@ class Engine:
     def _is_due(self, alert: Alert, now: float) -> bool:
         since = alert.undecided_since
         return since is not None and now - since >= self._settings.undecided_for
+
+    def turn_back(self, query: Query, to: int, now: float) -> Verdicts:
+        """What this query was told of later than event time `to` came from a clock that was ahead: judge from `to` on.
+
+        Else its windows would be "decided already" until that time is reached, and nothing would page. Alerts go on
+        from the states they were last said to be in; of what was said nothing is taken back, for nobody knows better.
+        """
+        step = _Step(now)
+        known = [series for series in query.series if series in self._known.columns]
+        for series in known:
+            self._known.columns[series].turn_back(to)
+        for board in self._boards.concerned(known):
+            for alert in board.alerts:
+                if max([alert.mark.at, *(entry.at for entry in alert.tail)]) > to:
+                    alert.rebase(to, query.width)
+                    alert.holes = ()
+                    step.changed[alert.id] = memory.save(alert)
+        return step.verdicts()
 
     def reload(self, rules: Sequence[Rule], now: float) -> Verdicts:
         """Judge by other rules from now on (invariant 10).
@@ -256,6 +275,15 @@ class Engine:
             for ground in (board.ground(self._known, after=None),)
             for alert in board.alerts
         )
+
+    def standing(self) -> Counter[tuple[State, str]]:
+        """How many alerts are pending and firing, by severity: what a scrape needs, and no window is read for it."""
+        shown = (State.PENDING, State.FIRING)
+        return Counter((a.state, a.rule.severity) for a in self._boards.alerts() if a.state in shown)
+
+    def firing(self) -> Counter[str]:
+        """How many alerts of each rule fire."""
+        return Counter(a.rule.name for a in self._boards.alerts() if a.state is State.FIRING)
 
     # ── alerts ──
 

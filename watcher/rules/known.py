@@ -101,8 +101,8 @@ class Known:
         column = self.columns[series] = Column(width=query.width)
         since = max(since, covered - KEPT)
         known = points(series, since - (look_back + 1) * query.width)
-        if known is not None:
-            column.merge(known, after=0, losses=self.losses)
+        if known is not None:  # a clock that was ahead may have left points beyond
+            column.merge(_within(known, Span(0, covered), self.losses), after=0, losses=self.losses)
         asked = Span(since, covered - query.settle * query.width)
         column.restore_answered(asked, (Span(*hole) for hole in holes), self.losses)
         column.asked_until = covered

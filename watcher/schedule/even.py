@@ -82,8 +82,8 @@ class _Group:
         if state.last_look is None:
             return state.not_before
         if not state.failures:
-            return max(state.not_before, state.last_look + state.query.width)  # sooner, nothing can be new
-        wait = min(self.pace * 2.0 ** min(state.failures - 1, 16), self.round)
+            return max(state.not_before, state.last_look + state.query.apart)  # sooner, nothing can be new
+        wait = min(self.pace * 2.0 ** min(state.failures - 1, 16), max(self.round, state.query.every))
         retry = state.last_look + wait
         lost = self.seen(state) + state.query.reach
         if lost > state.last_look + self.pace:

@@ -47,9 +47,15 @@ def promised_gap(queries: Sequence[Query], pools: Sequence[PoolView]) -> dict[Qu
     gaps: dict[Query, float] = {}
     for pool in pools:
         members = [q for q in queries if pool.id in q.pools]
+        round_ = longest_gap(pool, _requests(members))
         for query in members:
-            gaps[query] = max(gaps.get(query, float(query.width)), longest_gap(pool, len(members)))
+            gaps[query] = max(gaps.get(query, float(query.width)), query.every + round_)
     return gaps
+
+
+def _requests(queries: Sequence[Query]) -> int:
+    """Requests of a round: a look of one query may be several."""
+    return sum(query.requests for query in queries)
 
 
 def worst_detection(queries: Sequence[Query], pools: Sequence[PoolView]) -> dict[Query, float]:
@@ -58,13 +64,18 @@ def worst_detection(queries: Sequence[Query], pools: Sequence[PoolView]) -> dict
     The window must end, the vendor must have it, and a look must come. A rule's `for` and averages lie before
     `condition_at`, so they are not part of it.
     """
-    return {query: gap + query.delay + query.width for query, gap in promised_gap(queries, pools).items()}
+    return {query: gap + visible_after(query) for query, gap in promised_gap(queries, pools).items()}
+
+
+def visible_after(query: Query) -> float:
+    """Seconds from a window's beginning until the vendor can show it."""
+    return query.delay + query.width
 
 
 def _shortfall(queries: Sequence[Query], pool: PoolView) -> Shortfall | None:
     if _keeps(queries, pool):
         return None
-    ranked = sorted(queries, key=_worth)
+    ranked = sorted(queries, key=worth)
     fitting = next(n for n in range(len(queries) - 1, -1, -1) if _keeps(ranked[len(ranked) - n :], pool))
     drop = tuple(q.id for q in ranked[: len(queries) - fitting])
     shown = ", ".join(drop[:3]) + (f" and {len(drop) - 3} more" if len(drop) > 3 else "")
@@ -77,11 +88,11 @@ def _shortfall(queries: Sequence[Query], pool: PoolView) -> Shortfall | None:
 
 
 def _keeps(queries: Sequence[Query], pool: PoolView) -> bool:
-    return all(longest_gap(pool, len(queries)) <= q.reach for q in queries)
+    return all(longest_gap(pool, _requests(queries)) <= q.reach for q in queries)
 
 
 def _arithmetic(queries: Sequence[Query], pool: PoolView) -> str:
-    count = len(queries)
+    count = _requests(queries)
     reach = min(q.reach for q in queries)
     cycle, worst = count * even(pool), longest_gap(pool, count)
     lost = f"but windows are lost after {reach:,.0f} s"
@@ -94,7 +105,7 @@ def _arithmetic(queries: Sequence[Query], pool: PoolView) -> str:
     return f"{text}; {count} need {max(daily + 1, round(count * DAY / reach))} a day, {daily} are allowed"
 
 
-def _worth(query: Query) -> tuple[int, str]:
+def worth(query: Query) -> tuple[int, str]:
     """What losing a query would cost its users, least first: all queries cost the vendor's budget the same."""
     signals = {series.signal for series in query.series}
     if USERS in signals:

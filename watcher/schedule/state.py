@@ -16,6 +16,7 @@ from typing import Protocol
 
 from watcher.clock import DAY
 from watcher.model import Query
+from watcher.schedule.load import Load
 
 
 class Why(StrEnum):
@@ -25,9 +26,24 @@ class Why(StrEnum):
     CATCH_UP = "catch_up"  # behind after a start or a pause
     URGENT = "urgent"  # an undecided rule waits for it
     RETRY = "retry"  # its last look failed
+    PROMISE = "promise"  # the longest gap it was promised is up
+    PENDING = "pending"  # a pending alert could be confirmed
+    SIBLING = "sibling"  # another signal or product of the project is in breach
+    NEAR = "near"  # its turn, sooner since its values are near a rule's line
+    SILENT = "silent"  # the vendor says nothing of a place: is anybody there?
+    HINT = "hint"  # somebody outside said that something is wrong
     BLIND = "blind"  # nothing: the vendor refuses until then
     SPENT = "spent"  # nothing: our own budget is spent until then
     IDLE = "idle"  # nothing to look at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """A reason to look out of turn: at windows up to event time `covers` (run clock). Lower `rank` goes first."""
+
+    reason: Why
+    covers: float
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +54,10 @@ class QueryState:
     `last_look` is when it was last tried, `failures` how often in a row that failed, `not_before` what the vendor
     wished (`Retry-After`), `urgent` that an undecided rule waits for it. `alone` counts, since its last success, the
     failures that came right after another query's success: signs that the trouble is its own, not the account's.
+
+    The rest is what the account's own points and alerts say of it, for policies that weigh it: `load` the users at risk
+    by hour, `idle` that nobody is in calls there, `heat` how much likelier than usual an alert is (0: no rule judges
+    it), `evidence` a reason to look out of turn.
     """
 
     query: Query
@@ -47,6 +67,10 @@ class QueryState:
     alone: int = 0
     not_before: float = 0.0
     urgent: bool = False
+    load: Load | None = None
+    idle: bool = False
+    heat: float = 1.0
+    evidence: Evidence | None = None
 
     @property
     def seen(self) -> float | None:
@@ -188,12 +212,14 @@ def failing(states: Sequence[QueryState]) -> bool:
 
 
 def extra_requests(states: Sequence[QueryState], query_id: str) -> int:
-    """How many requests beside its first a look may make (a second domain).
+    """How many requests beside its first a look may make: further pages, and one second domain.
 
-    None while failing, so that an outage costs the account no more than its normal pace.
+    No second domain while failing, so that an outage costs the account no more than its normal pace.
     """
-    own = next((s.failures or s.alone for s in states if s.query.id == query_id), 0)
-    return 0 if own or failing(states) else 1
+    state = next((s for s in states if s.query.id == query_id), None)
+    pages = state.query.most_requests - 1 if state else 0
+    own = state.failures or state.alone if state else 0
+    return pages + (0 if own or failing(states) else 1)
 
 
 def _latest(states: Sequence[QueryState]) -> QueryState | None:

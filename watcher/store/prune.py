@@ -35,6 +35,8 @@ _NOTIFICATIONS = f"""
 """  # noqa: S608 - our own text
 _SPENDS = "DELETE FROM spends WHERE id IN (SELECT id FROM spends WHERE at < ? LIMIT ?)"
 _GAPS = "DELETE FROM gaps WHERE noticed_at < ?"  # few: one for each time that windows were lost
+_SILENCES = "DELETE FROM silences WHERE ends_at < ?"  # few: people make them
+_ACKS = "DELETE FROM acks WHERE at < ?"
 _COVERED = "DELETE FROM covered WHERE until < ?"  # one for each query that ever was
 _UNFINISHED = (Delivery.QUEUED, Delivery.SENDING)
 _OVER = (State.RESOLVED, State.INACTIVE)
@@ -42,7 +44,9 @@ _OVER = (State.RESOLVED, State.INACTIVE)
 
 def prune(tx: Transaction, *, points_before: int, records_before: float) -> int:
     """Remove about `BATCH` rows at most; how many. 0 where nothing is left to forget."""
-    removed = tx.run(_COVERED, (points_before,)) + tx.run(_GAPS, (records_before,))
+    removed = tx.run(_COVERED, (points_before,)) + sum(
+        tx.run(statement, (records_before,)) for statement in (_GAPS, _SILENCES, _ACKS)
+    )
     removed += _prune_points(tx, points_before, BATCH)
     removed += _prune_episodes(tx, records_before, BATCH - removed)
     for statement in (_NOTIFICATIONS, _SPENDS):

@@ -7,11 +7,26 @@ plus keeps SQLite from walking the whole table in that order to save itself the 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
-from watcher.model import Delivery, Gap, Notification, Obligation, Points, SavedAlert, Series, Span, Transition
+from watcher.model import (
+    Ack,
+    Delivery,
+    Gap,
+    Notification,
+    Obligation,
+    Points,
+    SavedAlert,
+    Series,
+    Silence,
+    Span,
+    Standing,
+    State,
+    Transition,
+)
 from watcher.store.codec import from_text
 from watcher.store.database import Database
 
@@ -20,7 +35,29 @@ UNSENT = "delivery IN ('queued', 'sending')"  # as the partial index says it, or
 assert f"delivery IN ('{Delivery.QUEUED}', '{Delivery.SENDING}')" == UNSENT
 
 _OBLIGATION = "SELECT o.id, o.target, t.body, o.created_at, o.route, o.reason FROM obligations AS o"
+_NEWEST_DUTY = (  # SQLite takes `seq` from the row that has the maximum
+    "SELECT alert_id, target, seq, max(n) FROM obligations"
+    " WHERE reason IS NULL OR reason NOT IN ({}) GROUP BY target, alert_id"
+)
 _ITS_TRANSITION = "JOIN transitions AS t ON t.alert_id = o.alert_id AND t.seq = o.seq"
+
+_STANDING = f"""
+    WITH newest AS (
+      SELECT alert_id, max(n) AS any_, max(CASE WHEN state = 'discharged' THEN n END) AS said
+      FROM obligations WHERE target = ? GROUP BY alert_id
+    )
+    SELECT
+      o.id, o.target, t.body, o.created_at, o.route, o.reason, s.state, m.created_at,
+      (SELECT state FROM transitions WHERE alert_id = o.alert_id ORDER BY seq DESC LIMIT 1)
+    FROM newest
+    JOIN obligations AS o ON o.n = newest.any_
+    {_ITS_TRANSITION}
+    LEFT JOIN obligations AS d ON d.n = newest.said
+    LEFT JOIN transitions AS s ON s.alert_id = d.alert_id AND s.seq = d.seq
+    LEFT JOIN notifications AS m ON m.id = d.notification
+    WHERE t.state = 'firing' OR s.state = 'firing'
+    ORDER BY newest.any_
+"""  # noqa: S608 - our own text
 
 
 class SqliteReader:
@@ -80,6 +117,36 @@ class SqliteReader:
             )
         return [from_text(body, Transition) for (body,) in rows]
 
+    def latest(self) -> list[Transition]:
+        """The newest entry of each alert that has any, in the order recorded: where a start goes on, not the log."""
+        rows = self._db.rows(
+            "SELECT t.body FROM (SELECT alert_id, max(seq) AS seq FROM transitions GROUP BY alert_id)"
+            " JOIN transitions AS t USING (alert_id, seq) ORDER BY t.n"
+        )
+        return [from_text(body, Transition) for (body,) in rows]
+
+    def holders(self, never_told: Collection[str]) -> dict[str, frozenset[str]]:
+        """Alert -> targets whose newest obligation about it says that it fires.
+
+        Obligations dropped for one of the reasons `never_told` do not count.
+        """
+        rows = self._db.rows(
+            f"SELECT o.alert_id, o.target FROM ({_NEWEST_DUTY.format(_marks(never_told))}) AS o"  # noqa: S608 - our own text
+            " JOIN transitions AS t ON t.alert_id = o.alert_id AND t.seq = o.seq WHERE t.state = ?",
+            (*never_told, State.FIRING),
+        )
+        found: dict[str, set[str]] = {}
+        for alert, target in rows:
+            found.setdefault(alert, set()).add(target)
+        return {alert: frozenset(targets) for alert, targets in found.items()}
+
+    def owed_targets(self) -> set[str]:
+        """The targets of open obligations and of notifications that were not sent yet."""
+        rows = self._db.rows(
+            f"SELECT target FROM obligations WHERE state = 'open' UNION SELECT target FROM notifications WHERE {UNSENT}"  # noqa: S608 - our own text
+        )
+        return {target for (target,) in rows}
+
     def obligations(self, since: float = 0.0) -> list[Obligation]:
         """Every obligation created at or after `since`, in the order recorded; `dropped` holds the reason, if any."""
         rows = self._db.rows(f"{_OBLIGATION} {_ITS_TRANSITION} WHERE o.created_at >= ? ORDER BY +o.n", (since,))
@@ -91,6 +158,27 @@ class SqliteReader:
             f"{_OBLIGATION} {_ITS_TRANSITION} WHERE o.target = ? AND o.state = 'open' ORDER BY o.n", (target,)
         )
         return [_obligation(*row) for row in rows]
+
+    def standing(self, target: str) -> list[Standing]:
+        """Of each alert that still fires, or that the target believes to fire.
+
+        An alert whose end nobody was obliged to tell (the target was not configured then) fires no longer: left out.
+        """
+        found: list[Standing] = []
+        for *owed, said, said_at, now_is in self._db.rows(_STANDING, (target,)):
+            latest = _obligation(*owed)
+            if latest.transition.state is not State.FIRING or now_is == State.FIRING:
+                found.append(Standing(latest=latest, told=said == State.FIRING, said_at=said_at))
+        return found
+
+    def silences(self, since: float) -> list[Silence]:
+        """Those that end at or after `since`, oldest first."""
+        rows = self._db.rows("SELECT body FROM silences WHERE ends_at >= ? ORDER BY +n", (since,))
+        return [from_text(body, Silence) for (body,) in rows]
+
+    def acks(self) -> list[Ack]:
+        """The newest of each alert."""
+        return [from_text(body, Ack) for (body,) in self._db.rows("SELECT body FROM acks")]
 
     def notifications(self, since: float) -> list[Notification]:
         """Those created at or after `since`, in the order recorded."""
@@ -105,6 +193,10 @@ class SqliteReader:
     def close(self) -> None:
         """Let go of the file. Closing twice is fine."""
         self._db.close()
+
+
+def _marks(values: Collection[str]) -> str:
+    return ", ".join("?" * len(values))
 
 
 def _obligation(

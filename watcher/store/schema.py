@@ -137,7 +137,27 @@ _V1 = (
     "CREATE TABLE probe (id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL) STRICT",
 )
 
-MIGRATIONS: Sequence[Sequence[str]] = (_V1,)
+_V2 = (  # silences, acknowledgements, and where a target stands with an alert
+    """
+    CREATE TABLE silences (
+      n INTEGER PRIMARY KEY,
+      id TEXT NOT NULL UNIQUE,
+      ends_at REAL NOT NULL,
+      body TEXT NOT NULL
+    ) STRICT
+    """,
+    "CREATE INDEX silences_by_end ON silences (ends_at)",
+    """
+    CREATE TABLE acks (
+      alert_id TEXT PRIMARY KEY,
+      at REAL NOT NULL,
+      body TEXT NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX obligations_by_target ON obligations (target, alert_id, n)",
+)
+
+MIGRATIONS: Sequence[Sequence[str]] = (_V1, _V2)
 
 
 def version_of(connection: sqlite3.Connection) -> int:

@@ -53,6 +53,15 @@ class SqliteStore(SqliteReader):
                 _put_transition(tx, transition)
             for obligation in step.obligations:
                 _put_obligation(tx, obligation)
+            tx.run_many(
+                "INSERT INTO silences (id, ends_at, body) VALUES (?, ?, ?)"
+                " ON CONFLICT (id) DO UPDATE SET ends_at = excluded.ends_at, body = excluded.body",
+                ((silence.id, silence.ends_at, to_text(silence)) for silence in step.silences),
+            )
+            tx.run_many(
+                "INSERT OR REPLACE INTO acks (alert_id, at, body) VALUES (?, ?, ?)",
+                ((ack.alert_id, ack.at, to_text(ack)) for ack in step.acks),
+            )
 
     # ── obligations and notifications ────────────────────────────────────────────────────────────────────────────────
 

@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from watcher import log
+from watcher.web.hooks import PREFIX
 
 SECURITY_HEADERS: Mapping[str, str] = {
     "cache-control": "no-store",
@@ -57,8 +58,13 @@ async def _fail(request: Request, error: Exception) -> Response:
     Starlette raises the error again for the server to log, which is silenced (`log`), so it is said here. This answer
     is made outside all middleware, so it carries the headers itself.
     """
-    log.get("web").error("page_failed", path=request.url.path[:100], error=type(error).__name__)
+    log.get("web").error("page_failed", path=_shown(request.url.path), error=type(error).__name__)
     return JSONResponse({"error": "Internal Server Error"}, status_code=500, headers=dict(SECURITY_HEADERS))
+
+
+def _shown(path: str) -> str:
+    """A path for the log: of a hook's, not the token that it ends with."""
+    return f"{PREFIX}…" if path.startswith(PREFIX) else path[:100]
 
 
 ERROR_HANDLERS: Mapping[Any, Any] = {HTTPException: _refuse, Exception: _fail}  # as Starlette types them

@@ -11,8 +11,8 @@ from tests.emulator.vonage.helpers import NOON, Caller, plain, project, session_
 from tests.emulator.vonage.test_graph import cursor
 from watcher.clock import VirtualClock
 from watcher.emulator.counting import Pool
+from watcher.emulator.meter import Meter
 from watcher.emulator.vonage.handed import HandedOut
-from watcher.emulator.vonage.meter import Meter
 
 
 def nobody(start: float, end: float) -> int:

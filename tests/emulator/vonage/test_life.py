@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import EPOCH
 from tests.emulator.vonage.helpers import KEY, NOON, plain, project, scenario
-from watcher.emulator.vonage.life import Crew, Lives, most_at_once
+from watcher.emulator.counting import most_at_once
+from watcher.emulator.vonage.life import Crew, Lives
 from watcher.emulator.vonage.sessions import Session, Sessions, encode
 from watcher.emulator.vonage.world import Project, Scenario
 

@@ -275,7 +275,7 @@ async def test_one_meeting_of_several() -> None:
     ("answer", "status", "words"),
     [
         ("error_1012", 200, "1012"),
-        ("http_503", 503, "Log in"),
+        ("http_503", 503, "Temporarily unavailable"),
         ("empty", 200, '"resources":[]'),
         ("frozen", 200, "meetings"),
     ],

@@ -16,8 +16,10 @@ from typing import Any
 import msgspec
 
 from watcher.clock import DAY, rfc3339
+from watcher.emulator.breakage import PAGE, deform, instead
 from watcher.emulator.counting import Pool
 from watcher.emulator.faults import Facts, Fault, Injector
+from watcher.emulator.meter import Meter
 from watcher.emulator.replies import HTML, Manner, Reply
 from watcher.emulator.vonage import rest
 from watcher.emulator.vonage.calendar import outages
@@ -25,7 +27,6 @@ from watcher.emulator.vonage.daily import Nightly
 from watcher.emulator.vonage.graph import Answered, Graph, Question, failed, unauthenticated
 from watcher.emulator.vonage.handed import HandedOut
 from watcher.emulator.vonage.life import Lives, Publisher, Subscriber
-from watcher.emulator.vonage.meter import Meter
 from watcher.emulator.vonage.pages import Asking, Store
 from watcher.emulator.vonage.samples import timing
 from watcher.emulator.vonage.sessions import Sessions
@@ -34,8 +35,8 @@ from watcher.emulator.vonage.view import View
 from watcher.emulator.vonage.world import Outage, Project, Scenario
 
 LEGACY_PATH, UNIFIED_PATH = "/graphql", "/video/insights-api/graphql"
-PAGE = b"<!DOCTYPE html><html><head><title>Log in</title></head><body><form>Please log in.</form></body></html>"
 
+_RETRY_AFTER = "30"  # INFERRED
 _UNAUTHENTICATED = (1000, 1001, 1011, 1016, 1020)
 
 
@@ -118,7 +119,7 @@ class Api:
         at: float,
     ) -> tuple[str, Reply]:
         """The outcome in one word for the report, and the reply."""
-        if (broken := _broken(faults)) is not None:
+        if (broken := instead(faults, _status)) is not None:
             return broken
         if isinstance(caller, Denied):
             return f"401 {caller.code}", _json(unauthenticated(caller.code, caller.message), 401)
@@ -190,19 +191,20 @@ class Api:
         project = None if isinstance(caller, Denied) else caller
         faults = self._strike(asked, call.endpoint, project, at)
         fits = self._spend_rest(project, server_now)
-        broken = _broken(faults)
+        broken = instead(faults, _status)
         if broken is not None:
             outcome, reply = broken
         elif isinstance(caller, Denied):
             reply = rest.refused(caller, call, legacy=legacy)
             outcome = str(reply.status)
         elif not fits:
-            outcome, reply = "throttled", rest.problem(429, "Too many requests", call)
+            reply = rest.problem(429, "Too many requests", call)
+            outcome, reply = "throttled", replace(reply, headers=(("retry-after", _RETRY_AFTER),))
         else:
             store = self.stores[caller.id]
             reply = rest.respond(call, store, now=at, answers=self._scenario.answers, faults=faults)
             outcome = "answered" if reply.status == 200 else str(reply.status)
-            reply, _ = _deform(reply, faults)
+            reply, _ = deform(reply, faults)
         self.requests[call.endpoint, outcome] += 1
         return replace(reply, wait=faults["slow"].seconds) if "slow" in faults else reply
 
@@ -309,27 +311,12 @@ def _wire(body: bytes | None) -> _Wire | None:
         return None
 
 
-def _broken(faults: Mapping[str, Fault]) -> tuple[str, Reply] | None:
-    """A fault that answers in place of the service, the most physical first."""
-    if "reset" in faults:
-        return "reset", Reply(manner=Manner.RESET)
-    if "timeout" in faults:
-        return "timeout", Reply(manner=Manner.SILENT)
-    for kind in faults:
-        if kind.startswith("http_"):
-            return kind[5:], _status(int(kind[5:]))
-    if "redirect" in faults:
-        return "302", Reply(status=302, body=PAGE, media=HTML)
-    if "html" in faults:
-        return "html", Reply(body=PAGE, media=HTML)
-    return None
-
-
 def _status(status: int) -> Reply:
     """What a gateway says: not JSON, but for a throttled key's."""
+    headers = (("retry-after", _RETRY_AFTER),) if status in (429, 503) else ()
     if status in (401, 404, 429):
-        return _json({"message": f"Gateway status {status}"}, status)
-    return Reply(status=status, body=PAGE, media=HTML)
+        return replace(_json({"message": f"Gateway status {status}"}, status), headers=headers)
+    return Reply(status=status, body=PAGE, media=HTML, headers=headers)
 
 
 def _spoil(answered: Answered, faults: Mapping[str, Fault]) -> tuple[Reply, bool]:
@@ -339,19 +326,8 @@ def _spoil(answered: Answered, faults: Mapping[str, Fault]) -> tuple[Reply, bool
         body, whole = {"errors": failed(1012)["errors"]}, False
     elif "null_data" in faults:
         body, whole = {"data": None}, False
-    reply, intact = _deform(_json(body, answered.status), faults)
+    reply, intact = deform(_json(body, answered.status), faults)
     return reply, whole and intact
-
-
-def _deform(reply: Reply, faults: Mapping[str, Fault]) -> tuple[Reply, bool]:
-    """The faults that spoil a good answer on its way out; whether it stayed intact."""
-    if "truncated" in faults:
-        return replace(reply, body=reply.body[: len(reply.body) // 2]), False
-    if "cut_off" in faults:
-        return replace(reply, manner=Manner.CUT), False
-    if "huge" in faults:
-        return replace(reply, manner=Manner.HUGE, size=faults["huge"].size), False
-    return reply, True
 
 
 def _json(body: Mapping[str, Any], status: int = 200) -> Reply:

@@ -7,12 +7,11 @@ long as the fault lasts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
+from watcher.emulator.breakage import mix
+from watcher.emulator.dice import bits, stamp, unit
 from watcher.emulator.faults import Fault
-from watcher.emulator.vonage.dice import bits, stamp, unit
-
-T = TypeVar("T")
 
 _SALTS = {"vanish": 0xA1, "partial": 0xA2, "null_values": 0xA3, "missing_fields": 0xA4}
 _IDENTITY = ("createdAt",)
@@ -29,16 +28,6 @@ def unknown(faults: Mapping[str, Fault], value: str | None) -> str | None:
     if value is None or "unknown_values" not in faults:
         return value
     return "UNHEARD_OF" if value.isupper() else "unheardOf"
-
-
-def mix(things: Sequence[T], faults: Mapping[str, Fault]) -> list[T]:
-    """A page in an order that means nothing, and with its first thing twice, where the faults say so."""
-    mixed = list(things)
-    if "shuffled" in faults:
-        mixed = mixed[1::2][::-1] + mixed[::2]
-    if "duplicates" in faults:
-        mixed += mixed[:1]
-    return mixed
 
 
 def bend_rows(

@@ -6,8 +6,7 @@ because one that is missing is a problem of the file like any other.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Iterator, Mapping
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
@@ -16,18 +15,17 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from watcher.emulator.faults import Where
+from watcher.emulator.settings import Once, epoch_problems, fault_problems, missing_secret
 from watcher.emulator.vonage.sessions import turns_kept
 from watcher.emulator.vonage.shapes import (
     ENDPOINTS,
-    SETTINGS,
-    FaultShape,
+    FAULTS,
     IncidentShape,
     ProjectShape,
     ScenarioShape,
 )
 from watcher.errors import Problem
-from watcher.secret import Secret, SecretMissing
+from watcher.secret import Secret
 from watcher.yamlfile import Document, Loc
 
 _LEAST_SECRET = 32  # bytes: what HS256 wants, and less than the vendor's own
@@ -36,18 +34,16 @@ _MOST_TURNS = 1_000_000
 
 def contradictions(document: Document, shape: ScenarioShape, epoch: float) -> Iterator[Problem]:
     """What no single value shows: references, sums, and settings that do not go together."""
-    if shape.epoch is not None and shape.epoch.relative:
-        yield document.problem(("epoch",), "epoch counts from itself", "write it like 2026-01-31T10:00:00Z")
+    yield from epoch_problems(document, shape.epoch)
     projects: dict[str, ProjectShape] = {}
-    seen: set[tuple[str, str]] = set()
+    once = Once(document)
     for p, project in enumerate(shape.projects):
         loc: Loc = ("projects", p)
         named = (("project", "name"), ("key", "key"), ("application", "application"))
         for what, key in named:
             value = getattr(project, key)
-            if value is not None and (what, value) in seen:
-                yield document.problem((*loc, key), f"{what} {value} is used twice", "give each its own")
-            seen.add((what, value))
+            if value is not None:
+                yield from once.use(what, value, (*loc, key))
         projects.setdefault(project.name, project)
         yield from _credentials(document, project, loc)
         yield from _session_contradictions(document, project, epoch, loc)
@@ -59,8 +55,11 @@ def contradictions(document: Document, shape: ScenarioShape, epoch: float) -> It
             yield from _long_enough(document, project.webhooks.signature, (*loc, "webhooks", "signature"))
     for i, incident in enumerate(shape.incidents):
         yield from _incident_contradictions(document, incident, projects, ("incidents", i))
+    known = {"project": sorted(projects), "endpoint": ENDPOINTS}
     for f, fault in enumerate(shape.faults):
-        yield from _fault_contradictions(document, fault, projects, epoch, ("faults", f))
+        yield from fault_problems(
+            document, fault, fault.kind, rules=FAULTS, known=known, epoch=epoch, loc=("faults", f)
+        )
 
 
 def _credentials(document: Document, project: ProjectShape, loc: Loc) -> Iterator[Problem]:
@@ -77,34 +76,27 @@ def _credentials(document: Document, project: ProjectShape, loc: Loc) -> Iterato
 
 
 def _long_enough(document: Document, secret: Secret, loc: Loc) -> Iterator[Problem]:
-    try:
-        if len(secret.reveal().encode()) < _LEAST_SECRET:
-            what = f"{loc[-1]} is shorter than {_LEAST_SECRET} characters"
-            yield document.problem(loc, what, "the vendor's are longer; write a longer one")
-    except SecretMissing as missing:
-        yield _missing(document, missing, loc)
+    missing = list(missing_secret(document, secret, loc))
+    yield from missing
+    if not missing and len(secret.reveal().encode()) < _LEAST_SECRET:
+        what = f"{loc[-1]} is shorter than {_LEAST_SECRET} characters"
+        yield document.problem(loc, what, "the vendor's are longer; write a longer one")
 
 
 def _rsa(document: Document, project: ProjectShape, loc: Loc) -> Iterator[Problem]:
     name, secret = ("public_key", project.public_key) if project.public_key else ("private_key", project.private_key)
     assert secret is not None
     place = (*loc, name)
-    try:
-        pem = secret.reveal().encode()
-    except SecretMissing as missing:
-        yield _missing(document, missing, place)
+    if missing := list(missing_secret(document, secret, place)):
+        yield from missing
         return
+    pem = secret.reveal().encode()
     try:
         key = load_pem_public_key(pem) if name == "public_key" else load_pem_private_key(pem, None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, RSAPublicKey | RSAPrivateKey):
         yield document.problem(place, f"{name} is no RSA key", "write one in PEM, or !file PATH")
-
-
-def _missing(document: Document, missing: SecretMissing, loc: Loc) -> Problem:
-    what, _, remedy = str(missing).partition(": ")
-    return document.problem(loc, what, remedy)
 
 
 def _session_contradictions(document: Document, project: ProjectShape, epoch: float, loc: Loc) -> Iterator[Problem]:
@@ -146,47 +138,3 @@ def _incident_contradictions(
         yield document.problem((*loc, "levels"), "levels are empty", "add one such as `videoPacketLoss: 8%`")
     if incident.duration <= 0:
         yield document.problem((*loc, "duration"), "duration is zero", "write it like 5m")
-
-
-def _fault_contradictions(
-    document: Document, fault: FaultShape, projects: Mapping[str, ProjectShape], epoch: float, loc: Loc
-) -> Iterator[Problem]:
-    for name, setting in SETTINGS.items():
-        value = getattr(fault, name)
-        if value is not None and fault.kind not in setting.kinds:
-            yield document.problem((*loc, name), f"{fault.kind} has no {name}", "remove it", at_key=True)
-        elif value is None and fault.kind in setting.kinds and setting.default is None:
-            yield document.problem(loc, f"{fault.kind} needs {name}", f"add `{name}:`")
-        elif value is not None and not setting.low <= value <= setting.high:
-            what = f"{name} is outside {setting.low:g} to {setting.high:g}"
-            yield document.problem((*loc, name), what, "choose one inside")
-    if fault.kind == "slow" and fault.seconds is not None and fault.seconds < 0:
-        yield document.problem((*loc, "seconds"), "an answer cannot come before its request", "write a positive number")
-    if fault.every is not None and fault.probability is not None:
-        yield document.problem((*loc, "probability"), "every and probability exclude each other", "keep one of them")
-    if fault.from_ and fault.until and fault.until.at(epoch) <= fault.from_.at(epoch):
-        yield document.problem((*loc, "until"), "until is not after from", "mend one of them")
-    if fault.kind in ("clock_skew", "foreign") and (fault.every is not None or fault.probability is not None):
-        what = f"{fault.kind} has no every and no probability"
-        yield document.problem(loc, what, "limit it with from and until")
-    yield from _place_contradictions(document, fault, sorted(projects), (*loc, "where"))
-
-
-_PLACES: Mapping[str, tuple[str, ...]] = {"clock_skew": ("host",), "foreign": ("project",)}
-_ANYWHERE = ("project", "endpoint", "host")
-
-
-def _place_contradictions(
-    document: Document, fault: FaultShape, projects: Sequence[str], loc: Loc
-) -> Iterator[Problem]:
-    """What a fault may be limited by, and the names that exist."""
-    allowed = _PLACES.get(fault.kind, _ANYWHERE)
-    known = {"project": projects, "endpoint": ENDPOINTS}
-    for f in fields(Where):
-        values = getattr(fault.where, f.name)
-        if values and f.name not in allowed:
-            what = f"{fault.kind} cannot be limited by {f.name}"
-            yield document.problem((*loc, f.name), what, f"use {' or '.join(allowed)}", at_key=True)
-        for value in values:
-            if f.name in known and value not in known[f.name]:
-                yield document.problem((*loc, f.name), f"unknown {f.name} {value}", "use " + ", ".join(known[f.name]))

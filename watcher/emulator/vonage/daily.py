@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 
 from watcher.clock import DAY
+from watcher.emulator.dice import bits, stamp, unit
 from watcher.emulator.vonage.calendar import next_midnight, pacific_midnight, pacific_offset
-from watcher.emulator.vonage.dice import bits, stamp, unit
 from watcher.emulator.vonage.fast import Row
 from watcher.emulator.vonage.world import Incident, Project
 

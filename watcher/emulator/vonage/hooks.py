@@ -26,7 +26,7 @@ import jwt
 import msgspec
 
 from watcher.clock import Clock, real_deadline
-from watcher.emulator.vonage.dice import bits, unit, uuid
+from watcher.emulator.dice import bits, unit, uuid
 from watcher.emulator.vonage.life import Connection, Crew, Lives, Publisher
 from watcher.emulator.vonage.sessions import Meeting, Session, Sessions
 from watcher.emulator.vonage.world import MEETING_GAP, Hooks, Project

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from watcher.emulator.vonage.dice import bits, millis, unit, uuid
+from watcher.emulator.dice import bits, millis, unit, uuid
 from watcher.emulator.vonage.sessions import Meeting, Session
 from watcher.emulator.vonage.world import Crowd, Incident, Project, Role
 
@@ -247,13 +247,3 @@ def _striking(incidents: tuple[Incident, ...], role: Role, key: int, start: floa
         and incident.end > start
         and unit(key ^ incident.key, 9) < incident.streams
     )
-
-
-def most_at_once(spans: Sequence[tuple[float, float]]) -> int:
-    """The largest number of [start, end) that hold one instant."""
-    edges = sorted([(start, 1) for start, _ in spans] + [(end, -1) for _, end in spans])
-    now = most = 0
-    for _, change in edges:
-        now += change
-        most = max(most, now)
-    return most

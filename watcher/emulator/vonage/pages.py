@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 
 from graphql import GraphQLError, GraphQLResolveInfo
 
+from watcher.emulator.dice import bits
 from watcher.emulator.faults import Fault
 from watcher.emulator.vonage.daily import Nightly
-from watcher.emulator.vonage.dice import bits
 from watcher.emulator.vonage.fast import Row
 from watcher.emulator.vonage.life import Lives
 from watcher.emulator.vonage.nodes import page_limits

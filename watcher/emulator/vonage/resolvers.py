@@ -14,11 +14,13 @@ from typing import Any
 
 from graphql import GraphQLError, GraphQLObjectType, GraphQLSchema
 
-from watcher.emulator.vonage.bend import bend_rows, mix, struck, unknown
+from watcher.emulator.breakage import mix
+from watcher.emulator.counting import most_at_once
+from watcher.emulator.dice import bits, stamp, unit, uuid
+from watcher.emulator.vonage.bend import bend_rows, struck, unknown
 from watcher.emulator.vonage.daily import Wish, tiers
-from watcher.emulator.vonage.dice import bits, stamp, unit, uuid
 from watcher.emulator.vonage.fast import Leaves, Row
-from watcher.emulator.vonage.life import Connection, Crew, Publisher, Subscriber, most_at_once
+from watcher.emulator.vonage.life import Connection, Crew, Publisher, Subscriber
 from watcher.emulator.vonage.pages import Asking, Info, failure, page, page_info, resources, window
 from watcher.emulator.vonage.samples import Gauge, Stream, timing
 from watcher.emulator.vonage.sessions import Meeting, Session

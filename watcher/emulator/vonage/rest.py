@@ -14,9 +14,10 @@ from xml.sax.saxutils import escape
 
 import msgspec
 
+from watcher.emulator.breakage import mix
 from watcher.emulator.faults import Fault
 from watcher.emulator.replies import JSON, Reply
-from watcher.emulator.vonage.bend import mix, unknown
+from watcher.emulator.vonage.bend import unknown
 from watcher.emulator.vonage.pages import Store
 from watcher.emulator.vonage.sessions import Meeting, Session
 from watcher.emulator.vonage.tokens import Denied

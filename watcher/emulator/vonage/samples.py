@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from watcher.emulator.vonage.dice import bits, millis, stamp, unit
+from watcher.emulator.dice import bits, millis, stamp, unit
 from watcher.emulator.vonage.life import Publisher, Subscriber
 from watcher.emulator.vonage.world import Project, SampleStyle
 

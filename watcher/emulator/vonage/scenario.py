@@ -8,7 +8,6 @@ with a file is told at once, with its place (`contradictions` has what no single
 from __future__ import annotations
 
 import base64
-from dataclasses import fields
 from pathlib import Path
 
 from cryptography.hazmat.primitives.serialization import (
@@ -18,11 +17,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from watcher.emulator.chance import key_of
-from watcher.emulator.faults import Fault, Where
+from watcher.emulator.settings import fault
 from watcher.emulator.vonage.contradictions import contradictions
 from watcher.emulator.vonage.shapes import (
-    SETTINGS,
-    FaultShape,
+    FAULTS,
     HooksShape,
     IncidentShape,
     OutageShape,
@@ -36,7 +34,6 @@ from watcher.emulator.vonage.world import (
     ROLES,
     Answers,
     Crowd,
-    Day,
     Generated,
     Hooks,
     Incident,
@@ -96,7 +93,7 @@ def _scenario(document: Document, epoch: float) -> Scenario:
         ),
         daily_delay=shape.daily_delay,
         incidents=tuple(_incident(incident, i, shape.seed, zero) for i, incident in enumerate(shape.incidents)),
-        faults=tuple(_fault(fault, zero) for fault in shape.faults),
+        faults=tuple(fault(f, f.kind, zero, FAULTS) for f in shape.faults),
     )
 
 
@@ -152,7 +149,7 @@ def _generated(shape: TrafficShape) -> Generated:
         participants=shape.participants,
         length=shape.length,
         gap=shape.gap,
-        day=Day(trough=shape.day.trough, peak_hour=shape.day.peak_hour, week=shape.day.week),
+        day=shape.day.day(),
     )
 
 
@@ -198,25 +195,4 @@ def _incident(shape: IncidentShape, index: int, seed: int, epoch: float) -> Inci
         start=start,
         end=start + shape.duration,
         levels=shape.levels.levels(),
-    )
-
-
-def _fault(shape: FaultShape, epoch: float) -> Fault:
-    def setting(name: str) -> float:
-        value = getattr(shape, name)
-        default = SETTINGS[name].default if shape.kind in SETTINGS[name].kinds else None
-        return float(value if value is not None else default or 0.0)
-
-    return Fault(
-        kind=shape.kind,
-        since=shape.from_.at(epoch) if shape.from_ else float("-inf"),
-        until=shape.until.at(epoch) if shape.until else float("inf"),
-        every=shape.every,
-        probability=shape.probability,
-        where=Where(**{f.name: getattr(shape.where, f.name) for f in fields(Where)}),
-        seconds=setting("seconds"),
-        per_minute=setting("per_minute"),
-        size=int(setting("bytes")),
-        share=setting("share"),
-        after=int(setting("after")),
     )

@@ -22,20 +22,20 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from watcher.clock import Clock
-from watcher.emulator.replies import HTML, JSON, Reply, deliver
+from watcher.emulator.breakage import PAGE
+from watcher.emulator.replies import HTML, JSON, Reply, deliver, header
 from watcher.emulator.vonage import rest
-from watcher.emulator.vonage.api import LEGACY_PATH, PAGE, UNIFIED_PATH, Api, Asked
+from watcher.emulator.vonage.api import LEGACY_PATH, UNIFIED_PATH, Api, Asked
 from watcher.emulator.vonage.graph import MAX_TEXT
 from watcher.emulator.vonage.hooks import Poster
 from watcher.emulator.vonage.world import Scenario
 
 REPORT_PATH = "/_emulator/report"
 
-_RETRY_AFTER = 30
-_LOGIN = b"https://login.example.com/"
+_LOGIN = "https://login.example.com/"
 
 
 class Emulator:
@@ -124,7 +124,7 @@ class Emulator:
 
     async def _no_route(self, request: Request, error: Exception) -> Response:
         self._api.requests["unknown path", "404"] += 1
-        at = self._api.server_time(_header(request.scope, b"host") or "", self._clock.now())
+        at = self._api.server_time(header(request.scope, b"host") or "", self._clock.now())
         return Response(b'{"code":-1,"message":"Not found"}', 404, {"date": formatdate(at, usegmt=True)}, JSON)
 
 
@@ -174,7 +174,7 @@ class _Rest:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path_params"]
         endpoint = "stream" if "stream" in path else "streams" if scope["path"].endswith("/stream") else "connections"
-        accept = _header(scope, b"accept") or ""
+        accept = header(scope, b"accept") or ""
         call = rest.Call(
             endpoint=endpoint,
             session_id=path["session"],
@@ -186,19 +186,8 @@ class _Rest:
 
 
 async def _deliver(reply: Reply, scope: Scope, receive: Receive, send: Send, api: Api, clock: Clock) -> None:
-    host = _header(scope, b"host") or ""
-    further: list[tuple[bytes, bytes]] = []
-    if reply.status in (429, 503):
-        further.append((b"retry-after", str(_RETRY_AFTER).encode()))  # INFERRED
-    elif reply.status == 302:
-        further.append((b"location", _LOGIN))
-
-    async def amended(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message["headers"], *further]}
-        await send(message)
-
-    await deliver(reply, scope, receive, amended, clock=clock, server_time=lambda: api.server_time(host, clock.now()))
+    host = header(scope, b"host") or ""
+    await deliver(reply, scope, receive, send, clock=clock, server_time=lambda: api.server_time(host, clock.now()))
 
 
 async def _options(request: Request) -> Response:
@@ -206,7 +195,7 @@ async def _options(request: Request) -> Response:
 
 
 async def _login(request: Request) -> Response:
-    return Response(PAGE, 302, {"location": _LOGIN.decode()}, HTML)
+    return Response(PAGE, 302, {"location": _LOGIN}, HTML)
 
 
 async def _body(receive: Receive) -> bytes | None:
@@ -229,12 +218,8 @@ def _asked(scope: Scope) -> Asked:
     client = scope.get("client")
     return Asked(
         path=scope["path"],
-        host=(_header(scope, b"host") or "").lower(),
+        host=(header(scope, b"host") or "").lower(),
         address=client[0] if client else "",
-        legacy=_header(scope, b"x-opentok-auth"),
-        bearer=_header(scope, b"authorization"),
+        legacy=header(scope, b"x-opentok-auth"),
+        bearer=header(scope, b"authorization"),
     )
-
-
-def _header(scope: Scope, name: bytes) -> str | None:
-    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), None)

@@ -1,7 +1,7 @@
 """Which sessions there are: named ones from the scenario, and generated ones that follow the day curve.
 
-A generated session's id holds its room and turn, so it is found again from the id alone and no list of sessions is
-kept; pages of them are cut out of columns of room and turn.
+A generated session's id holds its room and turn (`emulator.grid`), so it is found again from the id alone and no list
+of sessions is kept; pages of them are cut out of columns of room and turn.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from watcher.clock import HOUR
-from watcher.emulator.chance import draws, key_of
-from watcher.emulator.vonage.dice import bits, millis, unit, uuid
-from watcher.emulator.vonage.world import MEETING_GAP, RETENTION, Generated, MeetingPlan, Project
+from watcher.emulator.chance import key_of
+from watcher.emulator.dice import bits, millis, uuid
+from watcher.emulator.grid import Grid
+from watcher.emulator.vonage.world import MEETING_GAP, RETENTION, MeetingPlan, Project
 from watcher.model import Floats, Ints
 
 
@@ -54,6 +55,14 @@ class Sessions:
 
     def __init__(self, project: Project) -> None:
         self.project = project
+        generated = project.generated
+        self._grid = (
+            None
+            if generated is None
+            else Grid(
+                key=project.key, rooms=generated.rooms, length=generated.length, gap=generated.gap, day=generated.day
+            )
+        )
         self._named = {named.session_id: _named_session(project, i) for i, named in enumerate(project.named)}
 
     @property
@@ -69,23 +78,18 @@ class Sessions:
         """The session, past, present or to come; None where there is none of that id."""
         if (named := self._named.get(session_id)) is not None:
             return named
-        generated = self.project.generated
-        if generated is None or (place := _decode(session_id, self.project.id)) is None:
+        if self._grid is None or (place := _decode(session_id, self.project.id)) is None:
             return None
-        room, turn = place
-        if not 0 <= room < generated.rooms:
+        if not self._grid.held(*place):
             return None
-        session = self._generated(generated, room, turn)
-        if session.session_id != session_id or not self._takes_place(generated, session):
-            return None
-        return session
+        session = self._generated(*place)
+        return session if session.session_id == session_id else None
 
     def within(self, start: float, end: float) -> list[Session]:
         """Sessions with a meeting that overlaps [start, end), by creation."""
         rooms, turns, _ = self._turns(start, end)
         found = self._named_in(start, end)
-        if (generated := self.project.generated) is not None:
-            found += [self._generated(generated, r, t) for r, t in zip(rooms.tolist(), turns.tolist(), strict=True)]
+        found += [self._generated(r, t) for r, t in zip(rooms.tolist(), turns.tolist(), strict=True)]
         return sorted(found, key=_by_creation)
 
     def page(
@@ -101,14 +105,11 @@ class Sessions:
             rooms, turns, starts = rooms[inside], turns[inside], starts[inside]
         others = sorted((s for s in self._named.values() if named(s)), key=_by_creation)
         total = len(rooms) + len(others)
-        generated = self.project.generated
-        if generated is None:
+        if self._grid is None:
             return total, others[offset : offset + first]
         skipped = max(0, offset - len(others))  # so many generated ones lie before the page, whatever the named do
         order = np.lexsort((rooms, starts))[skipped : offset + first].tolist()
-        merged = sorted(
-            [*(self._generated(generated, int(rooms[i]), int(turns[i])) for i in order), *others], key=_by_creation
-        )
+        merged = sorted([*(self._generated(int(rooms[i]), int(turns[i])) for i in order), *others], key=_by_creation)
         return total, merged[offset - skipped : offset - skipped + first]
 
     def _named_in(self, start: float, end: float) -> list[Session]:
@@ -118,26 +119,17 @@ class Sessions:
 
     def _turns(self, start: float, end: float) -> tuple[Ints, Ints, Floats]:
         """Room, turn and start of every generated session that overlaps [start, end)."""
-        generated = self.project.generated
-        none = np.empty(0, dtype=np.int64)
-        if generated is None or end <= start:
+        if self._grid is None:
+            none = np.empty(0, dtype=np.int64)
             return none, none, np.empty(0)
-        period = generated.length + generated.gap
-        rooms = np.arange(generated.rooms, dtype=np.int64)
-        phases = np.array([self._phase(generated, room) for room in range(generated.rooms)])
-        first = np.floor((start - generated.length - phases) / period).astype(np.int64)
-        turns = first[:, None] + np.arange(math.ceil((end - start + generated.length) / period) + 2, dtype=np.int64)
-        starts = np.floor((phases[:, None] + turns * period) * 1000 + 0.5) / 1000
-        keys = np.array([self._room_key(room) for room in range(generated.rooms)], dtype=np.uint64)[:, None]
-        held = draws(keys, turns) < generated.day.levels(starts)
-        chosen = held & (starts < end) & (starts + generated.length > start)
-        at_room, at_turn = np.nonzero(chosen)
-        return rooms[at_room], turns[at_room, at_turn], starts[at_room, at_turn]
+        return self._grid.within(start, end)
 
-    def _generated(self, generated: Generated, room: int, turn: int) -> Session:
-        period = generated.length + generated.gap
-        start = millis(self._phase(generated, room) + turn * period)
-        key = bits(self._room_key(room) ^ 0x5E55_1015, turn)
+    def _generated(self, room: int, turn: int) -> Session:
+        generated = self.project.generated
+        assert generated is not None
+        assert self._grid is not None
+        start = self._grid.start(room, turn)
+        key = bits(self._grid.key(room) ^ 0x5E55_1015, turn)
         plan = MeetingPlan(start=start, end=start + generated.length, participants=generated.participants)
         return Session(
             project=self.project,
@@ -147,16 +139,6 @@ class Sessions:
             media_mode="routed",
             meetings=_meetings(self.project, key, (plan,)),
         )
-
-    def _takes_place(self, generated: Generated, session: Session) -> bool:
-        room, turn = _decode(session.session_id, self.project.id) or (0, 0)
-        return unit(self._room_key(room), turn) < generated.day.level(session.created)
-
-    def _room_key(self, room: int) -> int:
-        return bits(self.project.key, room)
-
-    def _phase(self, generated: Generated, room: int) -> float:
-        return unit(bits(self.project.key ^ 0x0F_F5E7, room)) * (generated.length + generated.gap)
 
 
 def _by_creation(session: Session) -> tuple[float, int]:

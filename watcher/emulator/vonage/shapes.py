@@ -106,31 +106,27 @@ Kinds of faults and their settings:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from watcher.emulator.day import DayShape, Share
 from watcher.emulator.faults import FaultShape as CommonFaultShape
 from watcher.emulator.faults import MomentField
+from watcher.emulator.settings import FaultRules, Name, Setting
 from watcher.secret import Secret
 from watcher.yamlfile import Duration, Quantity, Strict
 
 ENDPOINTS = ("projectData", "sessions", "sessionSummaries", "streams", "stream", "connections")
 
-Name = Annotated[str, Field(min_length=1, max_length=200)]
-Share = Annotated[Quantity, Field(ge=0, le=1)]
 Level = Annotated[Quantity, Field(ge=0, le=1_000_000)]
 Room = Annotated[int, Field(ge=1, le=5_000)]
 People = Annotated[int, Field(ge=1, le=200)]
 Limit = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
-class DayShape(Strict):
-    trough: Share = 1.0
-    peak_hour: Annotated[Quantity, Field(ge=0, lt=24)] = 15.0
-    week: Annotated[tuple[Annotated[Quantity, Field(ge=0, le=1)], ...], Field(min_length=7, max_length=7)] = (1.0,) * 7
+class RoomsDayShape(DayShape):
+    week: Annotated[tuple[Share, ...], Field(min_length=7, max_length=7)] = (1.0,) * 7  # rooms exist once
 
 
 class TrafficShape(Strict):
@@ -138,7 +134,7 @@ class TrafficShape(Strict):
     participants: People = 4
     length: Annotated[Duration, Field(ge=60, le=86_400)] = 2700
     gap: Annotated[Duration, Field(le=86_400)] = 0
-    day: DayShape = DayShape()
+    day: RoomsDayShape = RoomsDayShape()
 
 
 class CrowdShape(Strict):
@@ -309,23 +305,14 @@ class ScenarioShape(Strict):
     faults: Annotated[tuple[FaultShape, ...], Field(max_length=200)] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A setting of some kinds of faults: its default, or None where it must be given, and its range."""
-
-    kinds: tuple[str, ...]
-    default: float | None
-    low: float
-    high: float
-
-
-SETTINGS: Mapping[str, Setting] = {
-    "seconds": Setting(("slow", "clock_skew"), None, -86_400, 86_400),
-    "per_minute": Setting(("foreign",), None, 0, 100_000),
-    "bytes": Setting(("huge",), 200_000_000, 1, 2e9),
-    "share": Setting(("partial", "vanish", "null_values", "missing_fields"), 0.3, 0, 1),
-    "after": Setting(("future_rows",), 3600, 0, 366 * 86_400),
-    "slots": Setting((), None, 0, 0),
-    "factor": Setting((), None, 0, 0),
-    "text": Setting((), None, 0, 0),
-}
+FAULTS = FaultRules(
+    settings={
+        "seconds": Setting(("slow", "clock_skew"), None, -86_400, 86_400),
+        "per_minute": Setting(("foreign",), None, 0, 100_000),
+        "bytes": Setting(("huge",), 200_000_000, 1, 2e9),
+        "share": Setting(("partial", "vanish", "null_values", "missing_fields"), 0.3, 0, 1),
+        "after": Setting(("future_rows",), 3600, 0, 366 * 86_400),
+    },
+    places=("project", "endpoint", "host"),
+    timeless={"clock_skew": ("host",), "foreign": ("project",)},
+)

@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from watcher.emulator.vonage.dice import unit
+from watcher.emulator.dice import unit
 from watcher.emulator.vonage.samples import Timing
 from watcher.emulator.vonage.sessions import Meeting, Session
 from watcher.emulator.vonage.world import RETENTION, Outage, Visibility

@@ -7,16 +7,13 @@ section 5.1), before the unit switches bend them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
-
-from watcher.clock import DAY, HOUR
+from watcher.clock import DAY
+from watcher.emulator.day import Day
 from watcher.emulator.faults import Fault
-from watcher.model import Floats
 from watcher.secret import Secret
 
 Kind = Literal["legacy", "unified"]
@@ -54,27 +51,6 @@ HEALTHY: Mapping[str, float] = {
 
 MEETING_GAP = 600.0  # nobody connected for so long ends a meeting (dossier, 3.5)
 RETENTION = 21 * DAY
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Day:
-    """The daily curve: `trough` of the peak at night; `week` scales each day, Monday first."""
-
-    trough: float
-    peak_hour: float
-    week: tuple[float, ...]
-
-    def levels(self, at: Floats) -> Floats:
-        """Share of the peak at instants of UTC."""
-        hours = (at % DAY) / HOUR
-        wave = (1 + np.cos((hours - self.peak_hour) * (math.tau / 24))) / 2
-        weekday = (at // DAY + 3).astype(np.int64) % 7  # 1970-01-01 was a Thursday
-        levels: Floats = np.array(self.week)[weekday] * (self.trough + (1 - self.trough) * wave)
-        return levels
-
-    def level(self, at: float) -> float:
-        """The same at one instant."""
-        return float(self.levels(np.array([at]))[0])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
     settings   what users write, the plans' numbers, the hosts
     queries    which requests an account needs; signal names <-> Agora's metric names
     slots      which 20-second slots one request may ask for, and the longest gap that loses none
-    vendortime what time it is at Agora
     domains    which host to ask, and whether a second one is worth a request
     payload    bodies -> refusals, columns of values
     client     one request with authentication and failover

@@ -26,7 +26,7 @@ from watcher.providers.agora.payload import Column, Group, Tally
 from watcher.providers.agora.queries import METRICS, Metric
 from watcher.providers.agora.settings import Product
 from watcher.providers.agora.slots import SLOT
-from watcher.providers.agora.vendortime import VendorTime
+from watcher.providers.vendortime import VendorTime
 from watcher.secret import Secret
 
 MAX_UIDS = 10  # section 3.2

@@ -62,7 +62,8 @@ def _app_id(text: str) -> str:
 def _base_url(text: str) -> str:
     try:
         parts = urlsplit(text)
-        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        labels = (parts.hostname or "").rstrip(".").split(".")
+        fits = parts.scheme in ("http", "https") and all(labels) and parts.port != 0
     except ValueError:
         fits = False
     if not fits or not text.isascii() or not text.isprintable() or any(c in text for c in "@?# "):

@@ -20,7 +20,7 @@ from watcher.providers.agora.domains import Domains
 from watcher.providers.agora.queries import Target, targets
 from watcher.providers.agora.settings import AgoraAccount, window
 from watcher.providers.agora.slots import SETTLE, SLOT, Learned, Window, choose
-from watcher.providers.agora.vendortime import VendorTime
+from watcher.providers.vendortime import VendorTime
 
 
 def open_source(
@@ -29,9 +29,10 @@ def open_source(
     *,
     clock: Clock,
     offset: float = 0.0,
+    learned: str | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> AgoraSource:
-    """The source of an account that `check` accepts. Raises `SecretMissing`."""
+    """The source of an account that `check` accepts; nothing is `learned` here for later. Raises `SecretMissing`."""
     limits = settings.limits()
     assert limits is not None, "check refuses plans without a real-time API"
     settings.customer_id.resolve()

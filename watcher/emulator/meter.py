@@ -1,4 +1,4 @@
-"""The vendor's count of requests: over any 30 seconds, not on a grid.
+"""Requests counted over a window that slides, not on a grid.
 
 "Fewer than 100 per 30 seconds" (dossier, 4.1) says nothing about where the 30 seconds begin, so the emulator takes the
 reading that a client cannot slip through: at every request the ones of the last 30 seconds are counted, refused ones

@@ -1,0 +1,280 @@
+"""The adaptive schedule: promises that nothing breaks, a day that is used, bounded evidence, reasons that fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.schedule.vendor import ENTERPRISE, PREMIUM, TODAY, Account, Plan, enterprise, premium
+from watcher.clock import DAY, HOUR
+from watcher.model import Query, Series
+from watcher.schedule import AdaptivePolicy, Evidence, Load, Policy, QueryState, Slot, UsageView, Why, longest_gaps
+from watcher.schedule.adaptive import RESERVE
+
+WEEK = 168
+
+
+def busy_at(*hours: int, users: float = 400.0, quiet: float = 4.0) -> Load:
+    """A load that is high in some hours of each day."""
+    week = np.full((7, 24), quiet)
+    week[:, list(hours)] = users
+    return Load(week=week.reshape(WEEK), average=float(week.mean()), bend=0.0, bent_at=0)
+
+
+@dataclass
+class Dressed:
+    """The adaptive policy with what an account would say of its queries at each instant."""
+
+    policy: Policy
+    dress: Callable[[QueryState, float], QueryState]
+
+    def next(self, states: Sequence[QueryState], usage: Sequence[UsageView], now: float) -> Slot:
+        return self.policy.next([self.dress(state, now) for state in states], usage, now)
+
+
+def gaps_of(account: Account) -> dict[str, float]:
+    return longest_gaps(account.queries, account.pools)
+
+
+def adaptive(account: Account, dress: Callable[[QueryState, float], QueryState] | None = None) -> Account:
+    """The account with the adaptive policy."""
+    policy = AdaptivePolicy(gaps=gaps_of(account))
+    account.policy = policy if dress is None else Dressed(policy, dress)
+    return account
+
+
+def loaded(load: Load) -> Callable[[QueryState, float], QueryState]:
+    return lambda state, now: replace(state, load=load)
+
+
+def assert_promises_kept(account: Account, *, slack: float = 1.0) -> None:
+    """Nothing over, nothing lost, no gap longer than promised."""
+    assert account.refused_by_vendor() == ""
+    assert sum(account.lost.values()) == 0
+    assert account.gaps() <= max(gaps_of(account).values()) + slack
+
+
+# ── whole days ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("account", "day"), [(premium(5), 479), (premium(9), 479), (premium(11), 479), (enterprise(5), 1439)]
+)
+def test_a_day_is_used_and_no_promise_broken(account: Account, day: int) -> None:
+    """Two days of a load with busy and quiet hours: at least 95 % of each day spent, never a gap too long."""
+    adaptive(account, loaded(busy_at(9, 10, 11, 12, 17, 18))).until(TODAY + 2 * DAY)
+    assert_promises_kept(account)
+    assert account.spent(TODAY) >= 0.95 * day
+    assert account.spent(TODAY + DAY) >= 0.95 * day
+    assert account.ledger.counts.refused == 0
+
+
+def test_looks_go_with_the_square_root_of_the_users() -> None:
+    """An hour with a hundred times the users is looked at about ten times as often, less what the floors take."""
+    account = adaptive(premium(5), loaded(busy_at(10, 11, 12, 13, users=100.0, quiet=1.0))).until(TODAY + 2 * DAY)
+    looks = [(at - TODAY - DAY) / HOUR for at, *_ in account.looks if at >= TODAY + DAY]
+    busy = sum(10 <= hour < 14 for hour in looks) / 4
+    quiet = sum(hour < 9 or hour >= 15 for hour in looks) / 18
+    assert 3.5 <= busy / quiet <= 10
+
+
+def test_without_knowledge_it_is_as_even_as_the_even_schedule() -> None:
+    """No load known: every query gets the same number of looks, spread over the day."""
+    account = adaptive(premium(7)).until(TODAY + 2 * DAY)
+    assert_promises_kept(account)
+    counts = [sum(q == query.id for at, q, *_ in account.looks if at > TODAY + DAY) for query in account.queries]
+    assert max(counts) - min(counts) <= 3
+
+
+@pytest.mark.parametrize("hour", [0.01, 3, 12, 20, 23.5, 23.99])
+def test_a_late_start_divides_what_is_left(hour: float) -> None:
+    """The share of the day before the start counts as spent; nothing is over, and what is left is used."""
+    account = adaptive(premium(9, start=TODAY + hour * HOUR), loaded(busy_at(9, 18))).until(TODAY + 2 * DAY)
+    assert_promises_kept(account)
+    left = 479 * (1 - hour / 24)
+    assert 0.9 * left - 3 <= account.spent() <= left
+
+
+@pytest.mark.parametrize("hour", [1, 7.3, 13, 22, 23.8])
+def test_a_restart_at_any_hour(hour: float) -> None:
+    """Up again at once: what is covered is known, and no promise is broken for it."""
+    account = adaptive(premium(9), loaded(busy_at(9, 18))).until(TODAY + hour * HOUR)
+    account.restart()
+    account.until(TODAY + 2 * DAY)
+    assert_promises_kept(account)
+    assert account.spent() >= 0.95 * 479
+
+
+@pytest.mark.parametrize("offset", [-90.0, 90.0, -2 * HOUR])
+def test_a_clock_that_is_wrong(offset: float) -> None:
+    """The day is the vendor's, whatever the machine's clock says."""
+    account = adaptive(premium(7, offset=offset)).until(TODAY + 2 * DAY)
+    assert account.refused_by_vendor() == ""
+    assert sum(account.lost.values()) == 0
+
+
+@settings(max_examples=15)
+@given(
+    plan=st.sampled_from([PREMIUM, ENTERPRISE]),
+    count=st.integers(1, 9),
+    hours=st.sets(st.integers(0, 23), min_size=1, max_size=12),
+    start=st.floats(0, 23.9),
+    noisy=st.floats(0, 1),
+)
+def test_any_load_and_any_noise(plan: Plan, count: int, hours: set[int], start: float, noisy: float) -> None:
+    """Whatever the load and however often evidence asks: quotas hold, no window is lost, every gap is kept."""
+    queries = plan.queries(count)
+    account = Account(plan=plan, queries=queries, pools=(plan.pool(),), start=TODAY + start * HOUR)
+    load = busy_at(*hours)
+
+    def dress(state: QueryState, now: float) -> QueryState:
+        asks = (now // 600) % 10 < 10 * noisy and state.covered_until is not None
+        evidence = Evidence(reason=Why.SIBLING, covers=now - plan.delay - 30) if asks else None
+        return replace(state, load=load, evidence=evidence)
+
+    adaptive(account, dress).until(TODAY + 1.5 * DAY)
+    assert_promises_kept(account)
+
+
+# ── evidence and its reserve ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_evidence_goes_first_and_says_so() -> None:
+    """A pending alert's query is asked as soon as its windows can be seen, before what is due."""
+    account = adaptive(premium(5)).until(TODAY + 10 * HOUR)
+    now = account.clock.now()
+    calm = account.policy.next(account.states, account.ledger.usage(now), now)
+    chosen = account.states[3]
+    covers = (chosen.covered_until or 0.0) + 200.0
+    asked = [
+        replace(s, evidence=Evidence(reason=Why.PENDING, covers=covers)) if s is chosen else s for s in account.states
+    ]
+    slot = account.policy.next(asked, account.ledger.usage(now), now)
+    assert (slot.query_id, slot.reason) == (chosen.query.id, Why.PENDING)
+    assert slot.at <= max(now, covers + chosen.query.delay + 5)
+    assert calm.reason in (Why.DUE, Why.PROMISE)
+
+
+def test_a_noisy_morning_leaves_a_reserve_for_the_afternoon() -> None:
+    """Evidence without end until noon: afterwards evidence still finds its reserve, and promises hold all day."""
+
+    def dress(state: QueryState, now: float) -> QueryState:
+        asks = (now - TODAY) % DAY < 12 * HOUR and state.covered_until is not None
+        return replace(state, evidence=Evidence(reason=Why.SIBLING, covers=now - 75.0) if asks else None)
+
+    account = adaptive(premium(9), dress).until(TODAY + 12.2 * HOUR)
+    now = account.clock.now()
+    (daily,) = [u for u in account.ledger.usage(now) if u.window_seconds == DAY]
+    promised = sum(11.8 * HOUR / gap for gap in gaps_of(account).values())
+    assert daily.left >= promised + RESERVE / 3 * 0.5 * 479
+    chosen = replace(account.states[0], evidence=Evidence(reason=Why.PENDING, covers=now - 60))
+    slot = AdaptivePolicy(gaps=gaps_of(account)).next([chosen, *account.states[1:]], account.ledger.usage(now), now)
+    assert slot.reason in (Why.PENDING, Why.PROMISE)
+    account.until(TODAY + DAY)
+    assert_promises_kept(account)
+
+
+def test_the_reserve_is_spent_by_midnight() -> None:
+    """With no evidence at all, what was held back for it goes to the turns: the whole day is used."""
+    account = adaptive(enterprise(9), loaded(busy_at(8, 9, 10))).until(TODAY + DAY)
+    assert account.spent() >= 0.97 * 1439
+
+
+def test_one_look_answers_a_cause() -> None:
+    """What was looked at is no cause any more: a query covered past its evidence waits for its turn again."""
+    account = adaptive(premium(5)).until(TODAY + 10 * HOUR)
+    now = account.clock.now()
+    state = account.states[0]
+    evidence = Evidence(reason=Why.PENDING, covers=(state.covered_until or 0.0) + 100)
+    asks = [replace(state, evidence=evidence), *account.states[1:]]
+    first = account.policy.next(asks, account.ledger.usage(now), now)
+    assert first.reason is Why.PENDING
+    done = [replace(s, evidence=None) for s in asks]
+    assert account.policy.next(done, account.ledger.usage(now), now).reason in (Why.DUE, Why.PROMISE)
+
+
+# ── nobody in calls ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_nobody_in_calls_leaves_the_users_queries_alone() -> None:
+    """Idle queries are not looked at; the users query runs at its promised gap and hardly more often."""
+    users, *others = PREMIUM.queries(7)
+    users = replace(users, series=(Series("acme", "agora", "classroom", "Native", "", "users"),))
+    account = Account(plan=PREMIUM, queries=(users, *others), pools=(PREMIUM.pool(),))
+
+    def dress(state: QueryState, now: float) -> QueryState:
+        is_users = state.query.id == users.id
+        return replace(state, idle=not is_users and state.covered_until is not None, heat=0.0 if is_users else 1.0)
+
+    adaptive(account, dress).until(TODAY + 2 * DAY)
+    looks = [at for at, query, *_ in account.looks if query == users.id and at > TODAY + HOUR]
+    assert len({query for at, query, *_ in account.looks if at > TODAY + HOUR}) == 1
+    gap = gaps_of(account)[users.id]
+    assert max(b - a for a, b in pairwise(looks)) <= gap + 1
+    assert len(looks) <= 1.05 * (2 * DAY - HOUR) / gap + 1
+
+
+# ── trouble ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_outage_is_probed_at_an_even_pace_and_caught_up_with() -> None:
+    """While looks fail nothing goes out of turn, so that the recovery has a budget; afterwards all is seen again."""
+    account = premium(9)
+    account.down = account.outage(TODAY + 10 * HOUR, 2 * HOUR)
+    adaptive(account, loaded(busy_at(9, 10, 11, 18))).until(TODAY + 2 * DAY)
+    assert account.refused_by_vendor() == ""
+    meanwhile = [at for at, *_ in account.looks if TODAY + 10 * HOUR <= at < TODAY + 12 * HOUR]
+    assert len(meanwhile) <= 0.2 * 479
+    assert all(at <= TODAY + 12.7 * HOUR for at, *_ in account.lost_at)
+    assert account.gaps(TODAY + 13 * HOUR) <= max(gaps_of(account).values()) + 1
+
+
+def test_one_broken_query_starves_nobody() -> None:
+    """A query that never answers costs little, and every other keeps its promise."""
+    account = premium(7)
+    account.broken = {"q03"}
+    adaptive(account).until(TODAY + 2 * DAY)
+    assert account.refused_by_vendor() == ""
+    assert account.gaps(but={"q03"}) <= max(gaps_of(account).values()) + 1
+    assert sum(query == "q03" for _, query, *_ in account.looks) <= 0.25 * len(account.looks)
+
+
+# ── the policy as a function ─────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_equal_inputs_give_equal_slots() -> None:
+    """It holds nothing but its promises: asked twice, it answers twice alike."""
+    account = adaptive(enterprise(9), loaded(busy_at(9))).until(TODAY + 5 * HOUR)
+    now = account.clock.now()
+    usage = account.ledger.usage(now)
+    assert account.policy.next(account.states, usage, now) == account.policy.next(account.states, usage, now)
+
+
+def test_two_pools_do_not_disturb_each_other() -> None:
+    """A pool that is spent leaves the other's looks alone."""
+    first, second = PREMIUM.queries(3, "acme/usage", "u"), PREMIUM.queries(4, "acme/quality", "v")
+    pools = (PREMIUM.pool("acme/usage"), PREMIUM.pool("acme/quality"))
+    account = adaptive(Account(plan=PREMIUM, queries=(*first, *second), pools=pools)).until(TODAY + 2 * DAY)
+    assert_promises_kept(account)
+    for prefix in "uv":
+        assert sum(q.startswith(prefix) and at > TODAY + DAY for at, q, *_ in account.looks) >= 0.95 * 479
+
+
+def test_a_noisy_project_breaks_no_other_promise() -> None:
+    """One project's evidence takes no more than the reserve: the quiet project's queries keep theirs."""
+    noisy: tuple[Query, ...] = PREMIUM.queries(4, prefix="n")
+    quiet = PREMIUM.queries(5, prefix="q")
+    account = Account(plan=PREMIUM, queries=(*noisy, *quiet), pools=(PREMIUM.pool(),))
+
+    def dress(state: QueryState, now: float) -> QueryState:
+        asks = state.query.id.startswith("n") and state.covered_until is not None
+        return replace(state, evidence=Evidence(reason=Why.HINT, covers=now - 45) if asks else None)
+
+    adaptive(account, dress).until(TODAY + 2 * DAY)
+    assert_promises_kept(account)

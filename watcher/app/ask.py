@@ -1,0 +1,95 @@
+"""What the commands for people do: read the state, and change it through the daemon that holds it, or without one.
+
+Reading goes past the daemon, straight to the state, which any number of readers may open. Changing goes to the daemon
+where one listens, since it alone may write while it runs; where nobody listens the state is opened, changed and closed.
+A flag to choose was considered: whoever silences an alert at night should not have to know whether the daemon is up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import msgspec
+
+from watcher.app.desk import Document, Offline, read_alerts, silence_document
+from watcher.clock import Clock
+from watcher.config import Config, address
+from watcher.errors import Refused, clip
+from watcher.secret import SecretMissing
+from watcher.store import open_readonly, open_store
+from watcher.web import NewAck, NewSilence
+
+_TIMEOUT = 10.0  # real seconds
+_SHOWN_OVER = 86_400.0  # seconds for which a silence that is over is still listed
+
+
+def alerts(config: Config, *, clock: Clock) -> list[Document]:
+    """What fires or is about to. Raises `StoreError`."""
+    reader = open_readonly(config.state)
+    try:
+        return read_alerts(reader, clock.now())
+    finally:
+        reader.close()
+
+
+def silences(config: Config, *, clock: Clock) -> list[Document]:
+    """Silences that hold, will hold, or ended within a day. Raises `StoreError`."""
+    reader = open_readonly(config.state)
+    try:
+        return [silence_document(s, clock.now()) for s in reader.silences(clock.now() - _SHOWN_OVER)]
+    finally:
+        reader.close()
+
+
+def add_silence(config: Config, wish: NewSilence, *, clock: Clock) -> Document:
+    """Begin a silence. Raises `Refused` or `StoreError`."""
+    body = msgspec.json.encode(wish)
+    return _change(config, "POST", "silences", body, lambda state: state.add_silence(wish), clock)
+
+
+def expire_silence(config: Config, silence: str, *, clock: Clock) -> Document:
+    """End a silence now. Raises `Refused` or `StoreError`."""
+    return _change(config, "DELETE", f"silences/{silence}", b"", lambda state: state.expire_silence(silence), clock)
+
+
+def acknowledge(config: Config, alert: str, wish: NewAck, *, clock: Clock) -> Document:
+    """Note that somebody has an alert in hand. Raises `Refused` or `StoreError`."""
+    body = msgspec.json.encode(wish)
+    return _change(config, "POST", f"alerts/{alert}/ack", body, lambda state: state.acknowledge(alert, wish), clock)
+
+
+def _change(
+    config: Config, method: str, path: str, body: bytes, offline: Callable[[Offline], Document], clock: Clock
+) -> Document:
+    try:
+        return _through_daemon(config, method, path, body)
+    except httpx.ConnectError:
+        store = open_store(config.state)
+        try:
+            return offline(Offline(store=store, clock=clock))
+        finally:
+            store.close()
+
+
+def _through_daemon(config: Config, method: str, path: str, body: bytes) -> Document:
+    """Ask the daemon that listens. Raises `httpx.ConnectError` where none does, and `Refused`."""
+    host, port = address(config.http.listen)
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where we listen, not what we open
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}/api/v1/{path}"
+    headers = {"content-type": "application/json"}
+    try:
+        if config.http.token is not None:
+            headers["authorization"] = f"Bearer {config.http.token.reveal()}"
+        with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
+            answer = client.request(method, url, content=body, headers=headers)
+        document: Any = answer.json()
+    except httpx.ConnectError:
+        raise
+    except (httpx.HTTPError, ValueError) as error:
+        what = str(error) if isinstance(error, SecretMissing) else f"{url} did not answer as watcher does"
+        raise Refused(502, what) from None
+    if answer.is_error:
+        raise Refused(answer.status_code, clip(str(document.get("error", answer.reason_phrase)), 400))
+    return dict(document)
