@@ -66,8 +66,16 @@ def test_plan(folder: Path) -> None:
     assert "acme/classroom/Native/video_freeze_ratio" in table.stdout
     (account,) = document(folder, "plan")["accounts"]
     assert {row["rule"] for row in account["rules"]} == {r["alert"] for r in _rules(folder)}
-    assert document(folder, "check")["plan"]["accounts"] == [account]
     assert not (folder / "state").exists()
+
+
+def test_check_says_what_plan_says(tmp_path: Path) -> None:
+    """The same numbers; and `check` asks for a minimum behind a ratio, which nobody needs who pages nobody."""
+    write_config(tmp_path)
+    assert watcher("check", folder=tmp_path).returncode == 2
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(rules.read_text().replace("for: 40s", "for: 40s\n  require: {users: {above: 20}}"))
+    assert document(tmp_path, "check")["plan"]["accounts"] == document(tmp_path, "plan")["accounts"]
 
 
 def _rules(folder: Path) -> Any:

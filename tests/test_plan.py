@@ -48,7 +48,7 @@ def config(
         "rules": ["rules.yaml"],
         "state": "sqlite:///state.db",
     }
-    return build(loads(yaml.safe_dump(document), str(folder / "config.yaml")), folder)
+    return build(loads(yaml.safe_dump(document), str(folder / "config.yaml")), folder, pages=False)
 
 
 def refusal(folder: Path, *rules: dict[str, Any], **more: Any) -> list[str]:

@@ -438,7 +438,7 @@ def plan(config: Path, as_json: bool) -> None:
     from watcher.plan import as_json as plan_json
     from watcher.plan import lines, plans
 
-    found = plans(load(config))
+    found = plans(load(config, pages=False))
     if as_json:
         _print_json(plan_json(found))
     else:
@@ -467,7 +467,8 @@ def backtest(
     from watcher.backtest.report import sentences
     from watcher.config import load
 
-    loaded, other = load(config), None if against is None else load(against)
+    loaded = load(config, pages=False)
+    other = None if against is None else load(against, pages=False)
     document = run_backtest(
         loaded,
         data,

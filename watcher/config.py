@@ -124,12 +124,15 @@ class Config:
     document: Document = field(repr=False)
 
 
-def load(path: Path | str) -> Config:
-    """Read a configuration and the packs it names. Raises `ConfigError` with every problem of all of them."""
-    return build(load_yaml(path), Path(path).parent)
+def load(path: Path | str, *, pages: bool = True) -> Config:
+    """Read a configuration and the packs it names. Raises `ConfigError` with every problem of all of them.
+
+    Where nobody is paged by it (`plan`, `backtest`), a rule may lack a minimum behind its ratio.
+    """
+    return build(load_yaml(path), Path(path).parent, pages=pages)
 
 
-def build(document: Document, folder: Path) -> Config:
+def build(document: Document, folder: Path, *, pages: bool = True) -> Config:
     """The configuration in a document; relative paths start at `folder`. Raises `ConfigError`."""
     reader = _Reader(document)
     top = reader.attempt(lambda: document.parse(_Top))
@@ -139,7 +142,7 @@ def build(document: Document, folder: Path) -> Config:
     reader.unique_credentials(parsed)
     reader.only_ones(parsed)
     paths = [folder / text for text in _packs(document)]
-    rules = reader.attempt(lambda: load_packs(paths)) or ()
+    rules = reader.attempt(lambda: load_packs(paths, pages=pages)) or ()
     reader.problems += _own_names(rules)
     if top is not None:
         reader.problems += check_alerts(document, top)

@@ -50,7 +50,7 @@ def config(folder: Path, *, plan: str, queries: int) -> Config:
         "rules": ["rules.yaml"],
         "state": "sqlite:///state.db",
     }
-    return build(loads(yaml.safe_dump(document), str(folder / "config.yaml")), folder)
+    return build(loads(yaml.safe_dump(document), str(folder / "config.yaml")), folder, pages=False)
 
 
 def recording(trace: Trace) -> Recording:

@@ -162,3 +162,13 @@ def test_everything_wrong_comes_at_once(tmp_path: Path) -> None:
         rehearse(written(tmp_path, test.replace(", other.yaml", "")))
     with pytest.raises(ConfigError, match="tests is empty"):
         rehearse(written(tmp_path, "rules: [pack.yaml]\ntests: []\n"))
+
+
+def test_what_is_only_tried_out_may_lack_a_minimum(tmp_path: Path) -> None:
+    """A rule on a bare ratio pages nobody in a test; in a pack that pages it is refused."""
+    text = "rules:\n  - {alert: Bare, signal: video_freeze_ratio, when: {last: 1, above: 5%}}\n"
+    (tmp_path / "bare.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="no minimum behind it"):
+        load_packs([tmp_path / "bare.yaml"])
+    (rule,) = load_packs([tmp_path / "bare.yaml"], pages=False)
+    assert rule.name == "Bare"

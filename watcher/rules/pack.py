@@ -23,17 +23,18 @@ from watcher.yamlfile import Document, Loc, load
 MAX_RULES = 1_000
 
 
-def load_packs(paths: Sequence[Path]) -> tuple[Rule, ...]:
+def load_packs(paths: Sequence[Path], *, pages: bool = True) -> tuple[Rule, ...]:
     """The rules of all files and folders, in order. Raises `ConfigError` with every problem of every file.
 
     A folder stands for every `*.yaml` below it, except below folders named `tests` (tests of rules) or beginning with a
-    dot (a mounted ConfigMap keeps its versions there).
+    dot (a mounted ConfigMap keeps its versions there). `pages` says that the rules are there to page somebody: rules
+    that are only tried out may lack a minimum behind a ratio.
     """
     problems: list[Problem] = []
     rules: list[Rule] = []
     for file in _files(paths, problems):
         try:
-            rules += read_pack(load(file))
+            rules += read_pack(load(file), pages=pages)
         except ConfigError as error:
             problems += error.problems
     first: dict[str, Rule] = {}
@@ -75,7 +76,7 @@ def _is_aside(folder: Path) -> bool:
     return any(part == "tests" or part.startswith(".") for part in folder.parts)
 
 
-def read_pack(document: Document) -> list[Rule]:
+def read_pack(document: Document, *, pages: bool = True) -> list[Rule]:
     """The rules of one file. Raises `ConfigError` with every problem of it."""
     pack = document.parse(PackShape)
     problems: list[Problem] = []
@@ -89,7 +90,7 @@ def read_pack(document: Document) -> list[Rule]:
         except ConfigError as error:
             problems += error.problems
             continue
-        found = problems_of(document, loc, shape)
+        found = problems_of(document, loc, shape, pages=pages)
         if found:
             problems += found
         else:

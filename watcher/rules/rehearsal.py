@@ -150,7 +150,7 @@ def rehearse(path: Path) -> list[Result]:
         problems.append(document.problem(("tests",), "tests is empty", "write at least one test"))
     rules: tuple[Rule, ...] = ()
     try:
-        rules = load_packs([path.parent / name for name in file.rules])
+        rules = load_packs([path.parent / name for name in file.rules], pages=False)
     except ConfigError as error:
         problems += error.problems
     else:

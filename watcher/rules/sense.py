@@ -42,9 +42,9 @@ _UNITS = {
 _LEVELS = {Unit.RATIO: "%", Unit.SECONDS: "s"}  # the unit that a literal may carry, by the signal's unit
 
 
-def problems_of(document: Document, loc: Loc, shape: RuleShape) -> list[Problem]:
-    """Everything about one rule that its types do not say."""
-    check = _Check(document, loc, shape)
+def problems_of(document: Document, loc: Loc, shape: RuleShape, *, pages: bool = True) -> list[Problem]:
+    """Everything about one rule that its types do not say; where it `pages` nobody, a minimum may be missing."""
+    check = _Check(document, loc, shape, pages)
     check.all()
     return check.problems
 
@@ -84,6 +84,7 @@ class _Check:
     document: Document
     loc: Loc
     rule: RuleShape
+    pages: bool
     problems: list[Problem] = field(default_factory=list)
 
     def all(self) -> None:
@@ -94,7 +95,8 @@ class _Check:
         self._share()
         self._clear()
         self._require()
-        self._minimum()
+        if self.pages:
+            self._minimum()
         self._no_data()
         self._labels()
         self._texts()
