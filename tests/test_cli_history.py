@@ -85,7 +85,11 @@ def _rules(folder: Path) -> Any:
 def test_plan_that_cannot_be_kept(folder: Path, tmp_path: Path) -> None:
     """Exit 2, the rule's line, and what to do."""
     write_config(tmp_path)
-    text = (tmp_path / "rules.yaml").read_text().replace("for: 40s", "for: 40s\n  detect_within: 2m")
+    text = (
+        (tmp_path / "rules.yaml")
+        .read_text()
+        .replace("for: 40s", "for: 40s\n  detect_within: 2m\n  require: {users: {above: 20}}")
+    )
     (tmp_path / "rules.yaml").write_text(text)
     for command in ("plan", "check"):
         ended = watcher(command, folder=tmp_path)

@@ -70,7 +70,7 @@ class _Group:
 
     def deadline(self, state: QueryState) -> float:
         """When it should be looked at again at the latest."""
-        return self.seen(state) + min(state.query.reach, self.promise)
+        return self.seen(state) + min(state.query.reach, state.query.every + self.promise)
 
     def can_wait(self, at: float, jumper: QueryState) -> bool:
         """Whether all others keep their deadlines if `jumper` goes at `at`, and they in turn after it."""

@@ -147,6 +147,7 @@ async def test_an_empty_answer_in_maintenance_is_unknown(clock: VirtualClock) ->
     rows = stage.rows(midnight + 4 * 3600)["publisher"]
     newest = stage.rows(night.now() - 60 - LAG)["publisher"]["visible"]
     assert rows["handed_out"] == rows["visible"] - newest
+    assert 0 < rows["handed_again"] <= 4 * 30  # a little before the window's start was read again
 
 
 @pytest.mark.parametrize("answer", ["frozen", "empty"])

@@ -195,7 +195,7 @@ async def test_rest_corrects_what_webhooks_missed() -> None:
     hall.clock.advance(live_module.STALE + 60)
     await hall.ratios()
     assert not hall.live.connected(BOARD)
-    assert [name for name, _ in hall.live.sessions(hall.clock.now(), linger=600)] == [BOARD]
+    assert [name for name, *_ in hall.live.sessions(hall.clock.now(), linger=600)] == [BOARD]
     assert list(hall.live.sessions(hall.clock.now() + 3600, linger=600)) == []
 
 
@@ -212,6 +212,29 @@ async def test_the_stream_list_stands_in_for_a_missing_connection_list() -> None
     await hall.ratios()
     assert not hall.live.connected(BOARD)
     assert [r.url.path.rpartition("/")[2] for r in hall.vendor.requests] == ["connection", "stream", "stream"]
+
+
+@pytest.mark.parametrize(("mode", "worst"), [("per_sample", 12), ("after_meeting_end", 40)])
+async def test_sessions_heard_of_are_asked_for_when_they_can_be_shown(mode: str, worst: int) -> None:
+    """Thirty sessions known by webhooks alone are read, and none is asked for before Insights may have it."""
+    clock = VirtualClock(epoch=NOON, jumping=True)
+    rooms = [
+        {"name": f"r{i}", "meetings": [{"start": "+12h1m", "duration": "20m", "participants": 3}]} for i in range(30)
+    ]
+    data = plain(projects=[project(sessions=rooms, visibility={"mode": mode})])
+    stage = Stage(clock, data, account({"summaries": False, "hooks": {"token": Secret.of(TOKEN)}}))
+    ids = [stage.emulator.session_id("classroom", f"r{i}") for i in range(30)]
+    for minute in range(75):
+        for session_id in ids if minute in (2, 22) else ():
+            body = event("connectionCreated", NOON + 120, session=session_id)
+            gone = event("connectionDestroyed", NOON + 1260, session=session_id, reason="clientDisconnected")
+            assert stage.source.hear(TOKEN, None, body if minute == 2 else gone) is Heard.TAKEN
+        await stage.look()
+        await clock.sleep_until(clock.now() + 60)
+    rows = stage.rows(NOON)["publisher"]
+    assert rows["handed_out"] == rows["visible"] > 3000
+    assert max(purse.spent for purse in stage.purses) <= worst
+    assert stage.oddities().get("unknown_session", 0) <= 3 * 8
 
 
 async def test_nothing_to_ask_costs_nothing() -> None:

@@ -11,11 +11,12 @@ import pytest
 from tests.conftest import EPOCH
 from tests.emulator.vonage.helpers import KEY, SECRET, plain, project
 from tests.providers.doubles import FakePurse, HandClock, Vendor, answer
-from tests.providers.vonage.stage import NOON, Stage, account
+from tests.providers.vonage.stage import NOON, Stage, account, unified
 from watcher.clock import VirtualClock
 from watcher.errors import ProviderError, Reason
 from watcher.providers.vonage.refusals import CODES, Action, of_gateway, refused
 from watcher.providers.vonage.source import open_source
+from watcher.providers.vonage.tokens import Tokens
 
 
 def words(text: str) -> str:
@@ -114,6 +115,32 @@ async def test_what_a_gateway_says_is_never_data(response: httpx.Response, reaso
     assert SECRET not in caught.value.detail
     assert vendor.requests[0].headers["x-opentok-auth"] not in caught.value.detail
     assert KEY not in caught.value.detail
+
+
+@pytest.mark.parametrize("unified_", [False, True])
+async def test_a_gateway_that_echoes_shows_no_secret(unified_: bool) -> None:
+    """What was sent in secret comes back as stars, whichever credential it was."""
+    clock = HandClock(EPOCH)
+
+    def echo(request: httpx.Request) -> httpx.Response:
+        sent = request.headers.get("authorization") or request.headers["x-opentok-auth"]
+        return answer({"errors": [{"message": f"{sent.split()[-1]} {SECRET}"[-150:], "errorCode": 1019}]}, at=EPOCH)
+
+    own = account(unified()) if unified_ else account()
+    source = open_source(own, frozenset({"users"}), clock=clock, transport=Vendor(echo).transport())
+    with pytest.raises(ProviderError) as caught:
+        await source.look(source.queries[0], None, FakePurse(extra=5))
+    assert caught.value.reason is Reason.AUTH
+    if not unified_:
+        assert SECRET not in caught.value.detail
+        assert "***" in caught.value.detail
+
+
+def test_the_token_sent_last_is_scrubbed() -> None:
+    """Legacy tokens are new each time; the newest is what a gateway could echo."""
+    tokens = Tokens(project=account().projects[0], vendor_now=lambda: EPOCH)
+    token = tokens.headers()["x-opentok-auth"]
+    assert tokens.secrets() == (token, SECRET)
 
 
 async def test_a_refused_connection_gives_its_spend_back() -> None:

@@ -134,10 +134,14 @@ async def test_a_restart_reads_only_the_end_again(clock: VirtualClock) -> None:
 async def test_a_spent_budget_ends_the_look_not_the_rows(clock: VirtualClock) -> None:
     """With few requests a look, nothing is answered for that was not read, and in the end nothing is missing."""
     stage = Stage(clock, world(sessions=[], traffic={"sessions": 40, "participants": 8}), account(watched()))
+    first: dict[int, float] = {}
     for _ in range(30):
         answer = await stage.look(requests=4)
         for points in answer.points:
             assert points.start.max() + WIDTH <= answer.asked.end
+            if points.series.signal == "video_packet_loss_ratio" and points.weight is not None:
+                for start, weight in zip(points.start.tolist(), points.weight.tolist(), strict=True):
+                    first.setdefault(start, weight)
         await clock.sleep_until(clock.now() + 60)
     assert stage.oddities()["unread"] > 0
     await stage.looks(300)
@@ -145,6 +149,11 @@ async def test_a_spent_budget_ends_the_look_not_the_rows(clock: VirtualClock) ->
     newest = stage.rows(clock.now() - 60 - LAG)["publisher"]["visible"]
     assert rows["handed_out"] == rows["visible"] - newest
     assert rows["handed_again"] == 0
+    assert first
+    for start, weight in first.items():  # told once, and whole
+        value = stage.value("video_packet_loss_ratio", start)
+        assert value is not None
+        assert value[1] == weight
 
 
 async def test_sealed_cursors_are_paged_through(clock: VirtualClock) -> None:
@@ -176,9 +185,11 @@ async def test_a_query_that_is_too_large_is_halved(clock: VirtualClock, count: s
     assert stage.value("video_packet_loss_ratio", NOON - LAG - 60) is not None
 
 
-async def test_a_missing_add_on_is_named(clock: VirtualClock) -> None:
+@pytest.mark.parametrize("summaries", [True, False])
+async def test_a_missing_add_on_is_named(clock: VirtualClock, summaries: bool) -> None:
     """1014 that the smallest query gets as well is the plan's, and says so."""
-    stage = Stage(clock, world(advanced=False), account(watched()))
+    listed = watched(summaries=summaries, sessions=("2_MX4xMjM0NTY3OH5-one", "2_MX4xMjM0NTY3OH5-two"))
+    stage = Stage(clock, world(advanced=False), account(listed))
     with pytest.raises(ProviderError) as caught:
         await stage.look()
     assert caught.value.reason is Reason.PLAN

@@ -77,8 +77,11 @@ class Client:
         rest_url: str,
         vendor_time: VendorTime,
         connections: httpx.AsyncClient,
+        longest: float = LONGEST,
     ) -> None:
+        """`longest`: real seconds of a look; without end where time is virtual, and real time says nothing."""
         self.project = project
+        self.longest = longest
         self._insights_url = insights_url
         self._rest_url = rest_url
         self._vendor_time = vendor_time
@@ -139,7 +142,7 @@ class Talk:
         self.tally = tally
         self.partial = False
         self.requests = 0
-        self._until = real_monotonic() + LONGEST
+        self._until = real_monotonic() + client.longest
         self.broke = False  # the budget refused: nothing more is asked in this look
         self._client = client
         self._purse = purse

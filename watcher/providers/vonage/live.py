@@ -210,11 +210,13 @@ class Live:
 
     # ── what others ask ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    def sessions(self, now: float, *, linger: float) -> Iterator[tuple[str, float]]:
-        """Sessions that are live, or were until a while ago, with when they began."""
+    def sessions(self, now: float, *, linger: float) -> Iterator[tuple[str, float, float | None]]:
+        """Sessions that are live, or were until a while ago, with when they began and, if so, ended."""
         for session_id, room in self._rooms.items():
-            if room.live or (room.ended is not None and room.ended >= now - linger):
-                yield session_id, room.began
+            if room.live:
+                yield session_id, room.began, None
+            elif room.ended is not None and room.ended >= now - linger:
+                yield session_id, room.began, room.ended
 
     def connected(self, session_id: str) -> bool:
         """Whether somebody is in this session, as far as webhooks or REST say."""

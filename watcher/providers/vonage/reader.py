@@ -112,7 +112,7 @@ class Reader:
                 self.want(summary.session_id, moment, sure=True)
                 return
 
-    def want(self, session_id: str, moment: Moment, *, sure: bool = False, not_before: float = 0.0) -> Session | None:
+    def want(self, session_id: str, moment: Moment, *, sure: bool = False) -> Session | None:
         """A session is, or was a short while ago, in use."""
         since = max(moment.now - self._longest, moment.now - RETENTION)
         session = self.roster.session(session_id, since=since, now=moment.now)
@@ -120,8 +120,6 @@ class Reader:
             session.wanted_at = moment.now
             if sure and not session.sure:
                 session.sure, session.not_before = True, 0.0
-            elif not session.sure:
-                session.not_before = max(session.not_before, not_before)
         return session
 
     def _matters(self, began: int, ended: int, moment: Moment) -> bool:
@@ -146,7 +144,7 @@ class Reader:
         try:
             body = await talk.graphql(documents.counts(self._project), variables)
         except VendorRefusal as refusal:
-            await self._refused(talk, refusal, batch, lambda part: self._count(talk, part, moment))
+            await self._refused(talk, refusal, batch, moment, lambda part: self._count(talk, part, moment))
             return
         self._addon = True
         by_id = {session.id: session for session in batch}
@@ -283,7 +281,7 @@ class Reader:
                 for _, _, stream in todo:
                     if stream.seen is None:
                         stream.seen = self._first_offset(stream, moment)
-                todo.sort(key=lambda item: (item[2].kind, item[2].total - (item[2].seen or 0)))
+                todo.sort(key=lambda item: (item[2].kind, self._read_until(item[2])))  # nobody starves
                 for batch in _batches(todo, self._streams, self._nodes):
                     await self._read(talk, batch, moment)
         except OutOfBudget:
@@ -318,7 +316,7 @@ class Reader:
                     self._log.warning("cursors_refused", detail=refusal.refused.detail)
                 self._own_cursors = False
                 return
-            await self._refused(talk, refusal, batch, lambda part: self._read(talk, part, moment))
+            await self._refused(talk, refusal, batch, moment, lambda part: self._read(talk, part, moment))
             return
         project = body.data.project if body.data else None
         answers = (project.session_data if project else None) or {}
@@ -432,7 +430,12 @@ class Reader:
     # ── refusals ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _refused(
-        self, talk: Talk, refusal: VendorRefusal, batch: Sequence[T], again: Callable[[Sequence[T]], Awaitable[None]]
+        self,
+        talk: Talk,
+        refusal: VendorRefusal,
+        batch: Sequence[T],
+        moment: Moment,
+        again: Callable[[Sequence[T]], Awaitable[None]],
     ) -> None:
         """Halve what is too large, split what holds an unknown session; raises what else it is."""
         if refusal.action not in (Action.SMALLER, Action.SPLIT):
@@ -450,7 +453,7 @@ class Reader:
             else:
                 self._streams = min(self._streams, half)
         elif len({_session_of(item).id for item in batch}) == 1:
-            self._unknown(talk, _session_of(batch[0]), None)
+            self._unknown(talk, _session_of(batch[0]), moment)
             for item in batch:
                 if not isinstance(item, Session):
                     item[2].tries = _TRIES  # type: ignore[index]
@@ -469,12 +472,11 @@ class Reader:
                 raise refusal from None
         self._addon = True
 
-    def _unknown(self, talk: Talk, session: Session, moment: Moment | None) -> None:
+    def _unknown(self, talk: Talk, session: Session, moment: Moment) -> None:
+        """Too young, too old, or somebody else's: it rests."""
         talk.tally[Oddity.UNKNOWN_SESSION] += 1
         session.sure = False
-        session.not_before = max(session.not_before, session.wanted_at + REST_UNKNOWN)
-        if moment is not None:
-            session.not_before = max(session.not_before, moment.now + REST_UNKNOWN)
+        session.not_before = moment.now + REST_UNKNOWN
 
     # ── afterwards ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -494,10 +496,14 @@ class Reader:
                 self.roster.end_session(session, moment.now)
         self.roster.tidy(moment.now, oldest=moment.now - RETENTION)
 
+    def _read_until(self, stream: Stream) -> int:
+        """The time, in milliseconds, up to which a stream was read."""
+        return stream.recent[-1] if stream.recent else max(stream.memo.began, self.grid.floor * 1000)
+
     def complete_until(self, moment: Moment) -> float:
         """The event time up to which nothing is unread that points are made of and the vendor gives."""
         waiting = [
-            stream.recent[-1] if stream.recent else max(stream.memo.began, self.grid.floor * 1000)
+            self._read_until(stream)
             for session, _, stream in self.roster.unread()
             if stream.tries < _TRIES and (session.named or stream.kind == "publishers")
         ]

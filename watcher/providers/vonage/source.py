@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Set
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from watcher.model import Answer, Purse, Query
 from watcher.providers import http
 from watcher.providers.provider import Heard
 from watcher.providers.vendortime import VendorTime
-from watcher.providers.vonage.client import Client
+from watcher.providers.vonage.client import LONGEST, Client
 from watcher.providers.vonage.daily import Daily
 from watcher.providers.vonage.live import Live
 from watcher.providers.vonage.queries import Target, targets
@@ -67,6 +68,7 @@ class VonageSource:
                 rest_url=settings.rest_url(project),
                 vendor_time=vendor_time,
                 connections=connections,
+                longest=math.inf if clock.virtual else LONGEST,
             )
             for project in settings.projects
         }

@@ -48,6 +48,7 @@ SUSPECT_FOR = 5 * MINUTE
 FROZEN_AFTER = 3 * WIDTH  # seconds without a new row that are unusual while people are connected
 _CROWDS = 40  # newest windows whose people are counted anew at each look
 _WORST = 3  # sessions named in a message
+_PROBES = 3  # live sessions asked for, to find out whether running meetings are shown
 
 
 @dataclass(slots=True)
@@ -241,15 +242,29 @@ class StatsWatch:
                 session.named = True
         for session_id in self._project.sessions:
             self.reader.want(session_id, moment)
-        delay = float(self._account.delay)
-        for session_id, began in self._live.sessions(moment.now, linger=moment.linger):
-            self.reader.want(session_id, moment, not_before=began + delay)
+        self._want_heard_of(moment)
         feed = self._project.feed
         if feed is not None:
             if moment.now - self._fed_at >= feed.every:
                 self._fed_at = moment.now
                 await self._feed(feed.url.reveal())
             for session_id in self._fed:
+                self.reader.want(session_id, moment)
+
+    def _want_heard_of(self, moment: Moment) -> None:
+        """Sessions of the webhooks, once Insights may show them: each asked for in vain is split out of its batch."""
+        delay = float(self._account.delay)
+        probes = _PROBES if self.reader.shows_running is None else 0
+        for session_id, began, ended in self._live.sessions(moment.now, linger=moment.linger + 10 * MINUTE):
+            shown_at = began + delay
+            if not self.reader.shows_running:
+                if ended is not None:
+                    shown_at = ended + 12 * MINUTE + delay  # a meeting is over after ten quiet minutes
+                elif probes > 0 and shown_at <= moment.now:
+                    probes -= 1
+                else:
+                    continue
+            if shown_at <= moment.now:
                 self.reader.want(session_id, moment)
 
     async def _feed(self, url: str) -> None:
@@ -352,7 +367,9 @@ class StatsWatch:
         """Whether an empty window may be called so: running meetings are shown, and nothing live says otherwise."""
         if not self.reader.shows_running:
             return False
-        return not (channel and self._live.connected(self._channels[channel]))
+        if channel:
+            return not self._live.connected(self._channels[channel])
+        return not self._live.anybody(self._clock.now())
 
     # ── who is it ────────────────────────────────────────────────────────────────────────────────────────────────────
 

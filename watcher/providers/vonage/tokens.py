@@ -37,6 +37,7 @@ class Tokens:
         self._now = vendor_now
         self._key: RSAPrivateKey | None = None
         self._kept: tuple[str, float] | None = None  # token, and when it is to be renewed
+        self._last = ""
 
     def headers(self) -> dict[str, str]:
         """The header that authenticates a request made now. Raises `ProviderError` where the key cannot sign."""
@@ -49,9 +50,8 @@ class Tokens:
         self._kept = None
 
     def secrets(self) -> tuple[str, ...]:
-        """What must not be shown: the secret, and the token in use."""
-        kept = (self._kept[0],) if self._kept else ()
-        return (*kept, self._project.secret_value().reveal())
+        """What must not be shown: the secret, and the token that was sent last."""
+        return (*((self._last,) if self._last else ()), self._project.secret_value().reveal())
 
     def _legacy(self) -> str:
         now = math.floor(self._now())
@@ -78,4 +78,5 @@ class Tokens:
         return self._key
 
     def _sign(self, claims: dict[str, Any], key: str | RSAPrivateKey, algorithm: str) -> str:
-        return jwt.encode({**claims, "jti": str(uuid.uuid4())}, key, algorithm=algorithm)
+        self._last = jwt.encode({**claims, "jti": str(uuid.uuid4())}, key, algorithm=algorithm)
+        return self._last
