@@ -245,7 +245,7 @@ def notify(config: Path, target: str) -> None:
     from watcher.config import load
 
     log.configure(level="error")
-    loaded = load(config)
+    loaded = load(config, pages=False)
     anyio.run(lambda: send_trial(loaded, target, clock=WallClock()))
     click.echo(f"{target} accepted a test message")
 
@@ -260,7 +260,7 @@ def alerts(config: Path, as_json: bool) -> None:
     from watcher.clock import WallClock
     from watcher.config import load
 
-    found = ask.alerts(load(config), clock=WallClock())
+    found = ask.alerts(load(config, pages=False), clock=WallClock())
     if as_json:
         _print_json({"alerts": found})
         return
@@ -285,7 +285,7 @@ def ack(config: Path, alert: str, author: str, comment: str) -> None:
     from watcher.config import load
     from watcher.web import NewAck
 
-    ask.acknowledge(load(config), alert, NewAck(author=author, comment=comment), clock=WallClock())
+    ask.acknowledge(load(config, pages=False), alert, NewAck(author=author, comment=comment), clock=WallClock())
     click.echo(f"{alert} is acknowledged by {author}")
 
 
@@ -320,7 +320,7 @@ def silence_add(
     if not seconds:
         raise click.BadParameter("is nothing; write it like 2h", param_hint="--for")
     wish = NewSilence(match=match, seconds=seconds, author=author, comment=comment, until_resolved=until_resolved)
-    made = ask.add_silence(load(config), wish, clock=WallClock())["silence"]
+    made = ask.add_silence(load(config, pages=False), wish, clock=WallClock())["silence"]
     click.echo(f"{made['id']} silences until {made['ends_at']}")
 
 
@@ -341,7 +341,7 @@ def silence_list(config: Path, as_json: bool) -> None:
     from watcher.clock import WallClock
     from watcher.config import load
 
-    found = ask.silences(load(config), clock=WallClock())
+    found = ask.silences(load(config, pages=False), clock=WallClock())
     if as_json:
         _print_json({"silences": found})
         return
@@ -361,7 +361,7 @@ def silence_expire(config: Path, silence_id: str) -> None:
     from watcher.clock import WallClock
     from watcher.config import load
 
-    ask.expire_silence(load(config), silence_id, clock=WallClock())
+    ask.expire_silence(load(config, pages=False), silence_id, clock=WallClock())
     click.echo(f"{silence_id} is over")
 
 
@@ -499,7 +499,7 @@ def export(config: Path, since: str | None, output: Path | None) -> None:
     begin = 0
     if since is not None:
         begin = int(WallClock().now()) - _seconds(since, "--since")
-    reader = open_readonly(load(config).state)
+    reader = open_readonly(load(config, pages=False).state)
     try:
         if output is None:
             rows = write(reader, sys.stdout, since=begin)
@@ -540,7 +540,7 @@ def explain(config: Path, rule: str, as_json: bool) -> None:
     from watcher.store import open_readonly
 
     log.configure(level="critical")
-    loaded = load(config)
+    loaded = load(config, pages=False)
     chosen = next((r for r in loaded.rules if r.name == rule), None)
     if chosen is None:
         names = ", ".join(sorted(r.name for r in loaded.rules))

@@ -98,28 +98,26 @@ def _looks(plan: AccountPlan, rule: Rule) -> float:
 
 def _why(rule: Rule, alert: AlertView, newest: Mapping[Series, tuple[float, int]]) -> str:
     """One sentence for a person at night."""
-    side = "above" if rule.level.above else "below"
+    condition = _condition(rule)
     value = "no value yet" if alert.value is None else f"{alert.value:.4g}"
     state = {
-        State.FIRING: f"fires since {rfc3339(alert.since)}: it held {side} {rule.level.value:g} for {rule.hold} s",
-        State.PENDING: f"pending since {rfc3339(alert.since)}: {side} {rule.level.value:g}, not yet for {rule.hold} s",
+        State.FIRING: f"fires since {rfc3339(alert.since)}: {condition} held for {rule.hold} s",
+        State.PENDING: f"pending since {rfc3339(alert.since)}: {condition}, not yet for {rule.hold} s",
         State.RESOLVED: f"over since {rfc3339(alert.since)}",
-        State.INACTIVE: f"not {side} {rule.level.value:g}",
+        State.INACTIVE: f"not so: {condition}",
     }[alert.state]
-    notes = [f"newest value {value}"]
-    if "idle" in alert.marks:
-        notes.append("nobody is in calls")
-    if "no_data" in alert.marks:
-        notes.append("the vendor answered with nothing")
-    if "late" in alert.marks:
-        notes.append("the vendor is behind")
-    if "undecided" in alert.marks:
-        names = ", ".join(r.signal for r in rule.require)
-        notes.append(f"undecided: {names} of that window is not known yet and is asked for first")
-    if "unguarded" in alert.marks:
-        notes.append("fires though what it requires stayed unknown")
-    notes += [_joined(r.signal, r.level.above, r.level.value, alert, newest) for r in rule.require]
-    return f"{state}; {'; '.join(note for note in notes if note)}"
+    missing = [_joined(r.signal, r.level.above, r.level.value, alert, newest) for r in rule.require]
+    return "; ".join(filter(None, (state, f"newest value {value}", *alert.says, *missing)))
+
+
+def _condition(rule: Rule) -> str:
+    """What must hold, in the words of the rule."""
+    parts = [
+        f"{' / '.join(part.signals)} {'above' if part.level.above else 'below'} {part.level.value:g}"
+        for part in rule.parts
+    ]
+    held = f" {rule.join} ".replace(" all ", " and ").replace(" any ", " or ").join(parts)
+    return held if rule.share is None else f"{held} for a share of series"
 
 
 def _joined(

@@ -197,7 +197,7 @@ class Attention:
                 if alert.state is State.PENDING:
                     yield alert.covers, Why.PENDING, 1
             elif rules and alert.state is State.FIRING and alert.news and _together(alert.series, mine[0]):
-                lasts = max(rule.hold + rule.aggregate.windows(query.width) * query.width for rule in rules)
+                lasts = max(rule.hold + rule.windows(query.width) * query.width for rule in rules)
                 same_product = alert.series.product == mine[0].product
                 yield alert.starts_at + lasts + APART, Why.SIBLING, 2 if same_product else 3
         if mine[0].project in self._hints and (rules or any(series in self._zeros for series in mine)):
@@ -274,7 +274,7 @@ def _last_zeros(start: Ints, value: Floats, width: int, before: Span | None) -> 
 
 def _is_near(rule: Rule, points: Points) -> bool:
     """The newest value is most of the way from perfect to the line, and not past it: there the alert itself speaks."""
-    if not len(points) or not feeds(rule, points.series):
+    if not len(points) or points.series.signal != rule.signal or rule.per or not feeds(rule, points.series):
         return False
     value, line = float(points.value[-1]), rule.level.value
     if rule.level.above:
