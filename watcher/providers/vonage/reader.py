@@ -29,13 +29,13 @@ import numpy as np
 from watcher.clock import HOUR, MINUTE
 from watcher.errors import ProviderError, Reason
 from watcher.log import get
-from watcher.providers.vonage import documents, wire
+from watcher.providers.vonage import documents, readings, wire
 from watcher.providers.vonage.client import OutOfBudget, Talk, VendorRefusal
 from watcher.providers.vonage.refusals import Action
 from watcher.providers.vonage.roster import OPEN, Meeting, Roster, Session, Stream
 from watcher.providers.vonage.rows import AHEAD, KEEP, NEVER, WIDTH, Grid, Ints, StreamMemo, milliseconds
 from watcher.providers.vonage.settings import RETENTION
-from watcher.providers.vonage.wire import Oddity, Stat, Tally
+from watcher.providers.vonage.wire import Oddity, Stat
 
 MAX_PAGES = 50  # of one list
 REST_UNKNOWN = 5 * MINUTE  # seconds until an unknown session is asked for again
@@ -95,10 +95,10 @@ class Reader:
         seen = {at}
         for _ in range(MAX_PAGES):
             body = await talk.graphql(documents.summaries(self._project), {"start": _stamp(start), "at": at})
-            found = _found(body)
-            for summary in _objects(found.resources if found else None):
+            found = readings.found(body)
+            for summary in readings.objects(found.resources if found else None):
                 self._summary(summary, moment)
-            at = _next(found.page_info if found else None, seen, talk.tally)
+            at = readings.following(found.page_info if found else None, seen, talk.tally)
             if not at:
                 return
         talk.tally[Oddity.LOOP] += 1
@@ -106,8 +106,8 @@ class Reader:
     def _summary(self, summary: wire.Session, moment: Moment) -> None:
         if not summary.session_id or summary.meetings is None:
             return
-        for meeting in _objects(summary.meetings.resources):
-            began, ended = _span(meeting.created_at, meeting.destroyed_at)
+        for meeting in readings.objects(summary.meetings.resources):
+            began, ended = readings.span(meeting.created_at, meeting.destroyed_at)
             if began != NEVER and self._matters(began, ended, moment):
                 self.want(summary.session_id, moment, sure=True)
                 return
@@ -149,8 +149,8 @@ class Reader:
         self._addon = True
         by_id = {session.id: session for session in batch}
         shown: set[str] = set()
-        found = _found(body)
-        for answered in _objects(found.resources if found else None):
+        found = readings.found(body)
+        for answered in readings.objects(found.resources if found else None):
             session = by_id.get(answered.session_id or "")
             if session is None or session.id in shown:
                 talk.tally[Oddity.NOT_ASKED] += session is None
@@ -166,22 +166,22 @@ class Reader:
         self, talk: Talk, session: Session, answered: wire.Session, since: float, moment: Moment
     ) -> None:
         session.sure = True
-        listed = list(_objects(answered.meetings.resources if answered.meetings else None))
+        listed = list(readings.objects(answered.meetings.resources if answered.meetings else None))
         seen = {""}
-        after = _next(answered.meetings.page_info if answered.meetings else None, seen, talk.tally)
+        after = readings.following(answered.meetings.page_info if answered.meetings else None, seen, talk.tally)
         for _ in range(MAX_PAGES):
             if not after:
                 break
             variables = {"ids": [session.id], "since": _stamp(since), "after": after}
-            page = next(iter(_objects((_found(await talk.graphql(documents.counts(self._project), variables))
-                                       or wire.Sessions()).resources)), None)  # fmt: skip
+            found = readings.found(await talk.graphql(documents.counts(self._project), variables))
+            page = next(readings.objects(found.resources if found else None), None)
             meetings = page.meetings if page else None
-            listed += _objects(meetings.resources if meetings else None)
-            after = _next(meetings.page_info if meetings else None, seen, talk.tally)
+            listed += readings.objects(meetings.resources if meetings else None)
+            after = readings.following(meetings.page_info if meetings else None, seen, talk.tally)
         places: dict[str, int] = defaultdict(int)
         known: set[tuple[str, int]] = set()
         for meeting in listed:
-            began, ended = _span(meeting.created_at, meeting.destroyed_at)
+            began, ended = readings.span(meeting.created_at, meeting.destroyed_at)
             if not meeting.meeting_id or began == NEVER:
                 talk.tally[Oddity.NO_TIME] += 1
                 continue
@@ -200,7 +200,7 @@ class Reader:
         self, talk: Talk, session: Session, mine: Meeting, meeting: wire.Meeting, moment: Moment
     ) -> None:
         connections = await self._everybody(talk, session, mine, "connections", meeting.connections)
-        crowd = [_span(c.created_at, c.destroyed_at) for c in connections]
+        crowd = [readings.span(c.created_at, c.destroyed_at) for c in connections]
         mine.crowd = np.array([pair for pair in crowd if pair[0] != NEVER], np.int64).reshape(-1, 2)
         publishers = await self._everybody(talk, session, mine, "publishers", meeting.publishers)
         self._streams_of(talk, session, mine, "publishers", publishers, moment)
@@ -216,9 +216,9 @@ class Reader:
         self, talk: Talk, session: Session, meeting: Meeting, kind: str, first: wire.Parties | None
     ) -> list[wire.Party]:
         """All of a meeting's list, its further pages included; all pages where there is no `first`."""
-        found = list(_objects(first.resources if first else None))
+        found = list(readings.objects(first.resources if first else None))
         seen = {""} if first else set()
-        at = _next(first.page_info, seen, talk.tally) if first else ""
+        at = readings.following(first.page_info, seen, talk.tally) if first else ""
         for page in range(MAX_PAGES):
             if not at and (first or page):
                 return found
@@ -230,9 +230,9 @@ class Reader:
                 "first": 1000 if kind == "subscribers" else documents.PEOPLE * 5,
             }
             body = await talk.graphql(documents.more(self._project, kind), variables)
-            parties = _parties(_found(body), kind)
-            found += _objects(parties.resources if parties else None)
-            at = _next(parties.page_info if parties else None, seen, talk.tally)
+            parties = readings.parties(readings.found(body), kind)
+            found += readings.objects(parties.resources if parties else None)
+            at = readings.following(parties.page_info if parties else None, seen, talk.tally)
         talk.tally[Oddity.LOOP] += 1
         return found
 
@@ -244,7 +244,7 @@ class Reader:
         for place, party in enumerate(parties):
             source = party.stream.stream_id if party.stream else None
             name = party.subscriber_id if kind == "subscribers" else source
-            began, ended = _span(party.created_at, party.destroyed_at)
+            began, ended = readings.span(party.created_at, party.destroyed_at)
             if not name or began == NEVER:
                 talk.tally[Oddity.NO_TIME] += 1
                 continue
@@ -321,8 +321,8 @@ class Reader:
         project = body.data.project if body.data else None
         answers = (project.session_data if project else None) or {}
         taken: list[tuple[StreamMemo, list[Stat], Ints]] = []
-        parties = [_only_party(answers.get(f"r{i}"), kind) for i in range(len(batch))]
-        stats = [_stats_of(party) for party in parties]
+        parties = [readings.only_party(answers.get(f"r{i}"), kind) for i in range(len(batch))]
+        stats = [readings.stats(party) for party in parties]
         times = _split(
             milliseconds([stat.created_at for rows in stats for stat in rows]), [len(rows) for rows in stats]
         )
@@ -400,9 +400,9 @@ class Reader:
             for _ in range(MAX_PAGES):
                 variables = {"id": session.id, "meeting": meeting.id, "at": at, "first": _WHOLE_STREAMS}
                 body = await talk.graphql(documents.whole(self._project, kind, _WHOLE_ROWS), variables)
-                parties = _parties(_found(body), kind, began=meeting.began)
+                parties = readings.parties(readings.found(body), kind, began=meeting.began)
                 self._take_whole(talk, meeting, kind, parties, moment)
-                at = _next(parties.page_info if parties else None, seen, talk.tally)
+                at = readings.following(parties.page_info if parties else None, seen, talk.tally)
                 if not at:
                     break
 
@@ -411,13 +411,13 @@ class Reader:
     ) -> None:
         own = meeting.publishers if kind == "publishers" else meeting.subscribers
         taken: list[tuple[StreamMemo, list[Stat], Ints]] = []
-        for party in _objects(parties.resources if parties else None):
+        for party in readings.objects(parties.resources if parties else None):
             name = party.subscriber_id if kind == "subscribers" else party.stream.stream_id if party.stream else None
             stream = own.get(name or "")
             stats = party.stream_stats_collection
             if stream is None or stats is None:
                 continue
-            rows = list(_objects(stats.resources))
+            rows = list(readings.objects(stats.resources))
             stream.recent.clear()
             stream.expected = None
             if len(rows) < stream.total:
@@ -511,50 +511,6 @@ class Reader:
 
 
 # ── small readings ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _found(body: wire.Body) -> wire.Sessions | None:
-    project = body.data.project if body.data else None
-    return (project.session_data or {}).get("found") if project else None
-
-
-def _objects(items: Sequence[T | None] | None) -> Iterator[T]:
-    return (item for item in items or () if item is not None)
-
-
-def _span(created: str | None, destroyed: str | None) -> tuple[int, int]:
-    began, ended = milliseconds([created, destroyed]).tolist()
-    return began, OPEN if destroyed is None else began if ended == NEVER else ended
-
-
-def _next(page: wire.PageInfo | None, seen: set[str], tally: Tally) -> str:
-    """The cursor of the next page; empty after the last one, and where the pages go in a circle."""
-    if page is None or not page.has_next_page or not page.end_cursor:
-        return ""
-    if page.end_cursor in seen or len(page.end_cursor) > 1000:
-        tally[Oddity.LOOP] += 1
-        return ""
-    seen.add(page.end_cursor)
-    return page.end_cursor
-
-
-def _parties(found: wire.Sessions | None, kind: str, *, began: int | None = None) -> wire.Parties | None:
-    for session in _objects(found.resources if found else None):
-        for meeting in _objects(session.meetings.resources if session.meetings else None):
-            if began is None or _span(meeting.created_at, None)[0] == began:
-                parties: wire.Parties | None = getattr(meeting, kind)
-                return parties
-    return None
-
-
-def _only_party(sessions: wire.Sessions | None, kind: str) -> wire.Party | None:
-    parties = _parties(sessions, kind)
-    return next(_objects(parties.resources if parties else None), None)
-
-
-def _stats_of(party: wire.Party | None) -> list[Stat]:
-    collection = party.stream_stats_collection if party else None
-    return list(_objects(collection.resources if collection else None))
 
 
 def _split(times: Ints, lengths: Sequence[int]) -> list[Ints]:
