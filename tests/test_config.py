@@ -132,10 +132,12 @@ def test_words_that_yaml_reads_as_something_else_are_words() -> None:
 
 
 def test_a_rule_for_another_vendor_waits_for_it() -> None:
-    """A shipped pack of a vendor that is not configured is a warning, not an error."""
+    """A pack of a vendor that is not configured is a warning where it is named, and nothing to say in a folder."""
     text = GOOD.replace("packs/good.yaml", "packs/vonage.yaml")
     config = build(loads(text + "operators: [pager]\n", "good.yaml"), HERE)
     assert any("provider that is not configured" in str(warning) for warning in config.warnings)
+    shipped = build(loads(GOOD.replace("packs/good.yaml", str(HERE.parent.parent / "rules")), "good.yaml"), HERE)
+    assert not any("provider that is not configured" in str(warning) for warning in shipped.warnings)
 
 
 def test_literal_secrets_are_warned_about_and_not_shown() -> None:

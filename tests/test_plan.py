@@ -157,3 +157,47 @@ def test_the_document_and_the_table_say_the_same(tmp_path: Path) -> None:
         assert query["query"] in text
     assert "Freezing" in text
     assert account["pools"][0]["promised_per_day"] < 479
+
+
+def test_where_no_day_is_divided_looks_are_as_far_apart_as_makes_sense(tmp_path: Path) -> None:
+    """Vonage's quotas are of 30 s: a look a minute, each request's nodes named, and no promise of looking less."""
+    (tmp_path / "rules.yaml").write_text(
+        yaml.safe_dump({"rules": [rule("Loss", "video_packet_loss_ratio", where={"provider": "vonage"})]})
+    )
+    document = {
+        "accounts": [
+            {
+                "name": "rooms",
+                "provider": "vonage",
+                "projects": [{"name": "tutoring", "key": "12345678", "secret": "secret"}],
+            }
+        ],
+        "targets": {"pager": "json://pager.invalid/"},
+        "routes": [{"to": ["pager"]}],
+        "rules": ["rules.yaml"],
+        "state": "sqlite:///state.db",
+    }
+    found = plans(build(loads(yaml.safe_dump(document), str(tmp_path / "config.yaml")), tmp_path, pages=False))
+    (account,) = as_json(found)["accounts"]
+    stats = next(q for q in account["queries"] if q["query"].endswith("/stats"))
+    assert stats["usual_gap_seconds"] == 60
+    assert 60 <= stats["longest_gap_seconds"] < 120
+    assert 1_000 < stats["nodes_per_request"] < 500_000
+    assert "nodes a request" in "\n".join(lines(found))
+
+
+def test_a_rule_of_several_signals_needs_them_all(tmp_path: Path) -> None:
+    """Both signals are asked for, and the slower of them says how soon the rule can page."""
+    both = {
+        "alert": "Both",
+        "all": [
+            {"signal": "video_freeze_ratio", "when": {"last": 1, "above": 0.05}},
+            {"signal": "network_delay_ratio", "when": {"avg": "2m", "above": 0.1}},
+        ],
+        "for": "40s",
+    }
+    (plan,) = plans(config(tmp_path, both))
+    assert {"video_freeze_ratio", "network_delay_ratio"} <= {q.query.series[0].signal for q in plan.queries}
+    (row,) = plan.rules
+    assert row.wait.worst >= max(q.longest_gap for q in plan.queries if q.judged)
+    assert row.onset.worst - row.wait.worst == 40 + 120

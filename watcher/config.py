@@ -9,7 +9,7 @@ once (design, invariant 10). Nothing here reads a secret, so that `check` runs a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -31,7 +31,7 @@ from watcher.providers.registry import PROVIDERS
 from watcher.rules.pack import load_packs
 from watcher.rules.rule import Rule, needed_signals, unfed
 from watcher.rules.settings import Judging
-from watcher.schedule.feasibility import overspent
+from watcher.schedule.feasibility import overspent, promised_gap
 from watcher.schedule.promise import longest_gaps
 from watcher.secret import Secret, SecretMissing
 from watcher.store import state_path
@@ -166,7 +166,7 @@ def build(document: Document, folder: Path, *, pages: bool = True) -> Config:
         state=_state(top.state, folder),
         history=top.history,
         http=top.http,
-        warnings=tuple(_warnings(document, top, rules, accounts)),
+        warnings=tuple(_warnings(document, top, rules, accounts, named=paths)),
         document=document,
     )
 
@@ -285,8 +285,20 @@ class _Reader:
             needed=needed,
             pools=pools,
             queries=queries,
-            gaps=longest_gaps(queries, pools, within(rules, queries, routes)),
+            gaps=_gaps(queries, pools, within(rules, queries, routes)),
         )
+
+
+def _gaps(queries: Sequence[Query], pools: Sequence[Pool], bounds: Mapping[str, float]) -> dict[str, float]:
+    """Query id -> the longest gap promised: by the adaptive schedule where a day is to be divided, else by the even."""
+    if divides_a_day(pools):
+        return longest_gaps(queries, pools, bounds)
+    return {query.id: gap for query, gap in promised_gap(queries, pools).items()}
+
+
+def divides_a_day(pools: Iterable[Pool]) -> bool:
+    """Whether a day's budget is to be spent where it buys most; else each query is looked at as often as it helps."""
+    return any(pool.day is not None for pool in pools)
 
 
 def _secrets(value: object, loc: Loc) -> Iterator[tuple[Loc, Secret]]:
@@ -371,8 +383,14 @@ def _too_late(account: AccountConfig, rules: Sequence[Rule], top: _Top) -> Itera
 
 
 def _warnings(
-    document: Document, top: _Top, rules: Sequence[Rule], accounts: Sequence[AccountConfig]
+    document: Document,
+    top: _Top,
+    rules: Sequence[Rule],
+    accounts: Sequence[AccountConfig],
+    *,
+    named: Collection[Path],
 ) -> Iterator[Problem]:
+    """`named`: the packs and folders as the configuration names them."""
     yield from alerts_warnings(document, top)
     for index, account in enumerate(accounts):
         for loc, secret in _secrets(account.settings, ("accounts", index)):
@@ -384,5 +402,5 @@ def _warnings(
         if url_of(target).kind == "literal":
             yield document.problem(("targets", name), f"the URL of {name} stands in the file", "use !env or !file")
     waiting = sorted({rule.place.file for rule in rules if _waits_for_provider(rule, accounts)})
-    for file in waiting:
+    for file in (file for file in waiting if Path(file) in named):  # in a folder it is a shipped pack that waits
         yield Problem(file, 0, 0, "has rules for a provider that is not configured", "they are not judged")

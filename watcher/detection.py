@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from watcher.alerts.settings import RouteSettings
-from watcher.clock import DAY
+from watcher.clock import DAY, HOUR, MINUTE
 from watcher.model import Query
 from watcher.rules.rule import Rule, companions, feeds
 from watcher.schedule.feasibility import visible_after
@@ -145,5 +145,7 @@ def _remedies(
 
 
 def shortly(seconds: float) -> str:
-    """For people: seconds up to two minutes, minutes from there."""
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+    """For people: seconds up to two minutes, minutes up to two hours, hours from there."""
+    if seconds < 2 * MINUTE:
+        return f"{seconds:.0f} s"
+    return f"{seconds / MINUTE:.1f} min" if seconds < 2 * HOUR else f"{seconds / HOUR:.1f} h"

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from watcher.budget.quota import Pool
 from watcher.clock import DAY
 from watcher.config import AccountConfig, Config
 from watcher.detection import held_back, joined, judges, shortly, worst
@@ -121,7 +122,8 @@ def _usual_gaps(account: AccountConfig, rules: Sequence[Rule]) -> dict[str, floa
 def _gaps_in(pool: PoolView, states: Sequence[QueryState], gaps: Sequence[float]) -> list[float]:
     daily = min((q.allowed for q in pool.quotas if q.window_seconds == DAY), default=None)
     if daily is None:
-        return [even(pool) * len(states)] * len(states)
+        round_ = even(pool) * sum(state.query.requests for state in states)
+        return [max(round_, state.query.apart) for state in states]
     rates = solve(states, gaps, now=0.0, resets_at=float(DAY), reserve=RESERVE * daily, left=float(daily))
     return [max(1 / rate, shortest(pool.quotas) * len(states)) for rate in rates.now.tolist()]
 
@@ -133,7 +135,7 @@ def _rule(rule: Rule, queries: Sequence[QueryPlan], account: AccountConfig, conf
         return None
     waits = [_wait(rule, plan, account, config) for plan in mine]
     wait = Times(mean=max(w.mean for w in waits), p95=max(w.p95 for w in waits), worst=max(w.worst for w in waits))
-    lasts = max(rule.hold + rule.aggregate.windows(p.query.width) * p.query.width for p in mine)
+    lasts = max(rule.hold + rule.windows(p.query.width) * p.query.width for p in mine)
     return RulePlan(rule=rule, wait=wait, onset=wait.later(lasts))
 
 
@@ -176,7 +178,7 @@ def _account_json(plan: AccountPlan) -> dict[str, Any]:
                 "pool": pool.id,
                 "quotas": [{"window": q.window, "limit": q.limit, "allowed": q.allowed} for q in pool.quotas],
                 "queries": sum(pool.id in q.query.pools for q in plan.queries),
-                "promised_per_day": round(sum(q.least_per_day for q in plan.queries if pool.id in q.query.pools), 1),
+                "promised_per_day": round(_promised(plan, pool), 1),
                 "reserve_per_day": round(RESERVE * pool.day.allowed, 1) if pool.day is not None else None,
             }
             for pool in account.pools
@@ -191,6 +193,8 @@ def _account_json(plan: AccountPlan) -> dict[str, Any]:
                 "longest_gap_seconds": round(q.longest_gap, 1),
                 "vendor_delay_seconds": q.query.delay,
                 "window_seconds": q.query.width,
+                "requests_per_look": q.query.requests,
+                "nodes_per_request": q.query.nodes or None,
             }
             for q in plan.queries
         ],
@@ -207,18 +211,24 @@ def _account_json(plan: AccountPlan) -> dict[str, Any]:
     }
 
 
+def _promised(plan: AccountPlan, pool: Pool) -> float:
+    """Requests a day of a pool that the longest gaps alone take."""
+    return sum(q.least_per_day * q.query.requests for q in plan.queries if pool.id in q.query.pools)
+
+
 def lines(found: Sequence[AccountPlan]) -> Iterator[str]:
     """The same as a table."""
     for plan in found:
         yield f"{plan.account.name} ({plan.account.settings.provider}): {len(plan.queries)} queries"
         for pool in plan.account.pools:
             quotas = ", ".join(f"{q.allowed} a {q.window}" for q in pool.quotas)
-            needed = sum(q.least_per_day for q in plan.queries if pool.id in q.query.pools)
-            yield f"  {pool.id}: at most {quotas}; promises take {needed:.0f} a day, the rest goes where users are"
+            rest = ", the rest goes where users are" if pool.day is not None else ""
+            yield f"  {pool.id}: at most {quotas}; promises take {_promised(plan, pool):.0f} a day{rest}"
         yield f"  {'query':52} {'looks a day':>12} {'usual gap':>10} {'longest':>10}"
         for q in plan.queries:
             longest, usual = shortly(q.longest_gap), shortly(q.usual_gap)
-            yield f"  {q.query.id:52} {q.per_day:12.0f} {usual:>10} {longest:>10}"
+            nodes = f"  at most {q.query.nodes:,} nodes a request" if q.query.nodes else ""
+            yield f"  {q.query.id:52} {q.per_day:12.0f} {usual:>10} {longest:>10}{nodes}"
         if plan.not_asked:
             yield f"  not asked, since no rule needs it: {', '.join(plan.not_asked)}"
         if plan.rules:

@@ -37,7 +37,7 @@ from watcher.app.supervise import supervise
 from watcher.app.troubles import Crashes, rule_sights, target_sights
 from watcher.budget.ledger import KEEP, Ledger
 from watcher.clock import DAY, HOUR, Clock, boot_id, real_deadline, sleep
-from watcher.config import AccountConfig, Config
+from watcher.config import AccountConfig, Config, divides_a_day
 from watcher.errors import Refused, StoreError, clip
 from watcher.metrics import Snapshot
 from watcher.model import Commit, Delivery, SavedAlert, Sender, State, Transition
@@ -501,7 +501,7 @@ def _unheard(latest: Sequence[Transition], told: Told) -> list[Transition]:
 
 def policy_for(account: AccountConfig) -> Policy:
     """The adaptive schedule where a day's budget is to be divided; else there is nothing to save, and even is best."""
-    if any(pool.day is not None for pool in account.pools):
+    if divides_a_day(account.pools):
         return AdaptivePolicy(gaps=account.gaps)
     return EvenPolicy()
 
