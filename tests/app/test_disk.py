@@ -7,6 +7,8 @@ SQLite itself is told so, in the daemon's own connection, so that everything abo
 from __future__ import annotations
 
 import sqlite3
+import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ from tests.app import town
 from tests.app.town import START, Town
 from watcher.app.daemon import Daemon
 from watcher.clock import MINUTE, VirtualClock
-from watcher.model import Delivery, State
+from watcher.errors import StoreError
+from watcher.model import Delivery, Spend, State
 from watcher.store import open_readonly
 
 FAILING = {"full": "PRAGMA max_page_count = 1", "read-only": "PRAGMA query_only = ON"}
@@ -53,6 +56,7 @@ async def test_an_hour_without_a_state_that_can_be_written(tmp_path: Path, clock
         await clock.sleep_until(at(50))
         assert pager.attempts, "a page was decided, and could not be delivered"
         tell(daemon, FAILING[how])
+        _fill(daemon, clock.now())
         broken = clock.now()
         pager.default = Accept()
         await clock.sleep_until(at(110))
@@ -69,6 +73,13 @@ async def test_an_hour_without_a_state_that_can_be_written(tmp_path: Path, clock
     async with here.running(town.config(tmp_path)):
         await clock.sleep_until(at(220))
     assert [(target, len(here.told(target))) for target in here.senders] == told, "a restart repeats nothing"
+
+
+def _fill(daemon: Daemon, now: float) -> None:
+    """Use up the room in the pages that a file has which may not grow: spends of nobody, until no more fit anywhere."""
+    for _ in range(3000):
+        with suppress(StoreError):
+            daemon._store.record_spend(Spend(id=uuid.uuid4().hex, account="", pools=(), at=now, skew=0.0))
 
 
 def _assert_pages(here: Town, broken: float, mended: float) -> None:

@@ -47,6 +47,7 @@ def config(folder: Path, *, plan: str, queries: int) -> Config:
         ],
         "targets": {"pager": "json://pager.invalid/"},
         "routes": [{"to": ["pager"], "group_by": ["rule", "product"], "group_interval": "0s"}],
+        "flapping": {"beginnings": 0},
         "rules": ["rules.yaml"],
         "state": "sqlite:///state.db",
     }

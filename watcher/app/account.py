@@ -174,7 +174,11 @@ class AccountLoop:
         now = self._clock.now()
         self._note_outcome(query, OK)
         self.stats.oddities.update(answer.oddities)
+        had = query.id in self.covered
         await self._disbelieve_the_future()
+        if had and query.id not in self.covered:
+            self._ask_again(query, now)
+            return
         before = self.covered.get(query.id, 0)
         covered = self.covered[query.id] = max(answer.asked.end, before)
         self.stats.covered_windows += (covered - max(answer.asked.start, before)) // query.width
@@ -188,6 +192,14 @@ class AccountLoop:
         await self._take_in(answer, covered)
         await self._release(now)
         await self._remember()
+
+    def _ask_again(self, query: Query, now: float) -> None:
+        """What was asked followed on from what is believed no longer: the next look begins as far back as there is."""
+        self.sight.answered(query.id, now)
+        self.states = tuple(
+            replace(s, covered_until=None) if s.query.id == query.id else s
+            for s in looked(self.states, query.id, at=now, covered_until=now)
+        )
 
     async def _take_in(self, answer: Answer, covered: int) -> None:
         """Judge an answer and record everything that follows from it."""

@@ -147,7 +147,7 @@ class Engine:
             self._known.columns[series].turn_back(to)
         for board in self._boards.concerned(known):
             for alert in board.alerts:
-                if max([alert.mark.at, *(entry.at for entry in alert.tail)]) > to:
+                if alert.mark.at > to:  # else it can still be revised, as anything within the horizon
                     alert.rebase(to, query.width)
                     alert.holes = ()
                     step.changed[alert.id] = memory.save(alert)

@@ -104,7 +104,8 @@ def test_a_plan_that_cannot_be_kept_is_refused() -> None:
 
 def config(folder: Path, *accounts: dict[str, Any]) -> Any:
     (folder / "rules.yaml").write_text(
-        "rules: [{alert: A, signal: video_packet_loss_ratio, when: {last: 1, above: 5%}, severity: critical}]"
+        "rules: [{alert: A, signal: video_packet_loss_ratio, when: {last: 1, above: 5%},"
+        " require: {users: {above: 1}}, severity: critical}]"
     )
     data = {
         "accounts": list(accounts),
