@@ -192,3 +192,11 @@ def test_a_mangled_configuration_is_refused_not_a_crash(lines: list[str], cut: i
     """Lines of a good file in any order, cut anywhere."""
     with contextlib.suppress(ConfigError):
         build(loads("\n".join(lines)[:cut], "any.yaml"), HERE)
+
+
+def test_what_must_hold_together_must_be_measured_in_one_place() -> None:
+    """A rule of two vendors' signals can never hold, and is told so rather than kept for ever silent."""
+    vonage = "  - {name: rooms, provider: vonage, projects: [{name: tutoring, key: '12345678', secret: !env S}]}\n"
+    text = GOOD.replace("targets:", f"{vonage}targets:", 1).replace("packs/good.yaml", "packs/two_vendors.yaml")
+    with pytest.raises(ConfigError, match="measures video_freeze_ratio and video_packet_loss_ratio in one place"):
+        build(loads(text, "good.yaml"), HERE)

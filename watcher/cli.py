@@ -90,7 +90,7 @@ def _print_json(document: Any) -> None:
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.version_option(__version__)
 def main() -> None:
-    """Real-time call-quality alerting for Agora, Vonage Video and Twilio Video.
+    """Real-time call-quality alerting for Agora and Vonage Video.
 
     Polls the vendors' quality APIs inside each plan's request budget, judges every window against rules in YAML, pages
     on-call staff through Apprise and exports everything to Prometheus.

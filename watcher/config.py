@@ -396,8 +396,9 @@ def _warnings(
         for loc, secret in _secrets(account.settings, ("accounts", index)):
             if secret.kind == "literal":
                 yield document.problem(loc, f"{loc[-1]} stands in the file", "name it: !env NAME, !file PATH")
-    if top.http.token is not None and top.http.token.kind == "literal":
-        yield document.problem(("http", "token"), "http.token stands in the file", "name it: !env NAME, !file PATH")
+    for name, token in (("token", top.http.token), ("hook_token", top.http.hook_token)):
+        if token is not None and token.kind == "literal":
+            yield document.problem(("http", name), f"http.{name} stands in the file", "name it: !env NAME, !file PATH")
     for name, target in top.targets.items():
         if url_of(target).kind == "literal":
             yield document.problem(("targets", name), f"the URL of {name} stands in the file", "use !env or !file")

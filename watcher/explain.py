@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from watcher.alerts.wording import number
 from watcher.clock import day_start, rfc3339
 from watcher.config import AccountConfig, Config
 from watcher.detection import joined, judges, shortly
-from watcher.model import Series, State, StoreReader
+from watcher.model import SHARE, Series, State, StoreReader
 from watcher.plan import VISIBLE, AccountPlan, RulePlan, plans
 from watcher.rules.engine import Engine
 from watcher.rules.rule import Rule
@@ -99,7 +100,8 @@ def _looks(plan: AccountPlan, rule: Rule) -> float:
 def _why(rule: Rule, alert: AlertView, newest: Mapping[Series, tuple[float, int]]) -> str:
     """One sentence for a person at night."""
     condition = _condition(rule)
-    value = "no value yet" if alert.value is None else f"{alert.value:.4g}"
+    measures = rule.parts[0].measures if rule.share is None else SHARE
+    value = "" if alert.value is None else f"newest value {number(alert.value, measures)}"
     state = {
         State.FIRING: f"fires since {rfc3339(alert.since)}: {condition} held for {rule.hold} s",
         State.PENDING: f"pending since {rfc3339(alert.since)}: {condition}, not yet for {rule.hold} s",
@@ -107,17 +109,20 @@ def _why(rule: Rule, alert: AlertView, newest: Mapping[Series, tuple[float, int]
         State.INACTIVE: f"not so: {condition}",
     }[alert.state]
     missing = [_joined(r.signal, r.level.above, r.level.value, alert, newest) for r in rule.require]
-    return "; ".join(filter(None, (state, f"newest value {value}", *alert.says, *missing)))
+    return "; ".join(filter(None, (state, value, *alert.says, *missing)))
 
 
 def _condition(rule: Rule) -> str:
     """What must hold, in the words of the rule."""
     parts = [
-        f"{' / '.join(part.signals)} {'above' if part.level.above else 'below'} {part.level.value:g}"
+        f"{part.measures} {'above' if part.level.above else 'below'} {number(part.level.value, part.measures)}"
         for part in rule.parts
     ]
     held = f" {rule.join} ".replace(" all ", " and ").replace(" any ", " or ").join(parts)
-    return held if rule.share is None else f"{held} for a share of series"
+    if rule.share is None:
+        return held
+    level = number(rule.share.level.value, SHARE)
+    return f"{held} for more than {level} of series, at least {rule.share.at_least} of them known"
 
 
 def _joined(
@@ -169,7 +174,7 @@ def _account_json(one: Explained) -> dict[str, Any]:
 
 def lines(rule: Rule, found: Sequence[Explained], *, now: float) -> Iterator[str]:
     """The same as sentences."""
-    yield f"{rule.name} judges {rule.signal}, {rule.severity}, from {rule.place}"
+    yield f"{rule.name} judges {_condition(rule)}; {rule.severity}, from {rule.place}"
     if not found:
         yield "  no configured account measures it"
     for one in found:
@@ -178,12 +183,14 @@ def lines(rule: Rule, found: Sequence[Explained], *, now: float) -> Iterator[str
             f"  {one.account.name}: once the condition has held, a page comes after {shortly(one.earliest)} at the "
             f"earliest, {shortly(wait.mean)} as a rule, {shortly(wait.worst)} at the latest"
         )
+        of = f" of {one.allowed}" if one.allowed else ""
         yield (
             f"    to know it: about {one.looks:.0f} looks a day; "
-            f"{one.requests:.0f} of {one.allowed} requests of the account are spent today"
+            f"{one.requests:.0f}{of} requests of the account are spent today"
         )
         for seen in one.alerts:
             place = ", ".join(v for k, v in seen.alert.labels.items() if k in ("project", "product", "channel"))
-            yield f"    {place}: {seen.why}; known up to {shortly(max(0.0, now - seen.known_until))} ago"
+            known = shortly(max(0.0, now - seen.known_until)) if seen.known_until else ""
+            yield f"    {place}: {seen.why}" + (f"; known up to {known} ago" if known else "; not looked at yet")
         if not one.alerts:
             yield "    nothing was seen of it yet"

@@ -139,6 +139,23 @@ class Points:
         return len(self.start)
 
 
+SHARE = "series_in_breach_ratio"
+"""What the number of a rule about a share of series is called: before a slash and what each is judged by."""
+
+
+def unit_of(measures: str) -> Unit | None:
+    """The unit of what a rule measures: a signal, a pair of counts, a share of series; None for anything else."""
+    if measures.startswith(SHARE) or "/" in measures:
+        return Unit.RATIO
+    info = SIGNALS.get(measures)
+    return info.unit if info is not None else None
+
+
+def judged_by(measures: str) -> str:
+    """The signal that the number of a rule is about: of a share, what its series are judged by."""
+    return measures.removeprefix(SHARE + "/")
+
+
 # ── queries, looks, answers ──────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -16,7 +16,7 @@ from watcher.alerts.mutes import Firing, Inhibit, Mutes, silenced
 from watcher.alerts.reasons import Dropped
 from watcher.alerts.settings import BENEATH
 from watcher.clock import wall_time
-from watcher.model import Ack, Silence, State, Transition
+from watcher.model import SHARE, Ack, Silence, State, Transition
 
 SILENCE = Silence(
     id="s",
@@ -87,6 +87,8 @@ PROJECT = {"account": "a", "provider": "agora", "project": "p"}
         (alert(**PROJECT, severity="warning"), alert(**PROJECT, channel="c"), False),
         (alert(**PROJECT, severity="warning"), alert(**PROJECT, severity="info", channel="c"), True),
         (alert(**PROJECT, signal=""), alert(**PROJECT, signal="", channel="c"), False),
+        (alert(**PROJECT, signal=f"{SHARE}/video_freeze_ratio"), alert(**PROJECT, channel="c"), True),
+        (alert(**PROJECT, signal=f"{SHARE}/users"), alert(**PROJECT, channel="c"), False),
     ],
 )
 def test_an_alert_mutes_those_beneath_it(source: Transition, target: Transition, inhibited: bool) -> None:

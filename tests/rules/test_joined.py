@@ -12,7 +12,7 @@ import pytest
 
 from tests.rules.series import START, W, answer, query, rule, series
 from tests.rules.test_semantics import LONG_AGO, short
-from watcher.model import Series, Transition
+from watcher.model import Series, Transition, Unit, unit_of
 from watcher.rules.engine import Engine, Verdicts
 from watcher.rules.rule import WEIGHT, Aggregate, By, Join, Kind, Level, Part, Requirement, Rule, Share
 from watcher.rules.settings import Judging
@@ -293,6 +293,25 @@ def test_a_changed_rule_keeps_its_alert() -> None:
     assert [v.state for v in engine.alerts()] == ["firing"]
     ended = engine.reload([rule("Fleet")], 2.0).transitions
     assert [(t.state, t.cause) for t in ended] == [("resolved", "rule_changed")]
+
+
+def test_a_removed_share_ends_where_its_rooms_are_known_to() -> None:
+    """Over at the newest window of its rooms, as when the rule is removed while the daemon runs; its unit is known."""
+    engine, saved = Engine(rules=[shared()], settings=Judging()), {}
+    for room in ROOMS[:2]:
+        saved.update({s.alert_id: s for s in engine.receive(answer(room, "9% 9% 9%"), 0.0).alerts})
+    known = {room: answer(room, "9% 9% 9%").points[0] for room in ROOMS[:2]}
+    again = Engine(rules=[], settings=Judging())
+    (over,) = again.restore(
+        list(saved.values()),
+        queries=[query(room, settle=0) for room in ROOMS[:2]],
+        covered={query(room).id: START + 3 * W for room in ROOMS[:2]},
+        points=lambda wanted, since: known.get(wanted),
+        now=5.0,
+    ).transitions
+    assert (over.at, unit_of(over.signal)) == (START + 3 * W, Unit.RATIO)
+    (ended,) = engine.reload([], 5.0).transitions
+    assert ended.at == over.at
 
 
 def test_a_share_restarts_with_every_project_it_spans() -> None:

@@ -6,7 +6,7 @@ Alertmanager's matchers that people get wrong at night, and a silence that match
 
 from __future__ import annotations
 
-from watcher.model import Match, Transition
+from watcher.model import Match, Transition, judged_by
 
 PLACE = ("account", "provider", "project", "product", "channel")
 """The fingerprint labels that say where, widest first (design, section 5)."""
@@ -25,7 +25,7 @@ def label(transition: Transition, name: str) -> str:
         case "severity":
             return transition.severity
         case "signal":
-            return transition.signal
+            return judged_by(transition.signal)
         case "alert":
             return transition.alert_id
     return transition.labels.get(name, "")

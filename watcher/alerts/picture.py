@@ -11,8 +11,6 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 
-from PIL import Image, ImageDraw, ImageFont
-
 from watcher.alerts.wording import number
 from watcher.clock import MINUTE, hhmm
 from watcher.model import SIGNALS, Chart, Unit, Worse
@@ -31,6 +29,8 @@ def draw(chart: Chart) -> bytes:
 
 class _Picture:
     def __init__(self, chart: Chart) -> None:
+        from PIL import Image, ImageDraw, ImageFont  # 6 MB that only who sends mail with a chart needs
+
         self._chart = chart
         self._image = Image.new("RGB", (SIZE[0] * _SCALE, SIZE[1] * _SCALE), "white")
         self._pen = ImageDraw.Draw(self._image)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from watcher.clock import hhmm, rfc3339
-from watcher.model import SIGNALS, Unit
+from watcher.model import Unit, unit_of
 
 
 def number(value: float, signal: str) -> str:
-    """In the unit of the rule's signal; a bare number where that is not known."""
-    info = SIGNALS.get(signal)
-    match info.unit if info else None:
+    """In the unit of what the rule measures; a bare number where that is not known."""
+    match unit_of(signal):
         case Unit.RATIO:
             return f"{_short(value * 100)}%"
         case Unit.SECONDS:

@@ -16,6 +16,7 @@ from watcher.app.account import AccountLoop
 from watcher.app.recorder import Recorder
 from watcher.config import AccountConfig, Config
 from watcher.metrics import AccountHealth, PoolHealth, QuotaHealth, RuleHealth, SeriesValue, Snapshot, TargetHealth
+from watcher.model import SHARE
 from watcher.rules.rule import Rule
 
 
@@ -111,12 +112,13 @@ def _account(account: AccountConfig, loop: AccountLoop, now: float) -> AccountHe
 
 
 def _rule(rule: Rule, firing: int) -> RuleHealth:
+    level, clear = (rule.level, rule.clear) if rule.share is None else (rule.share.level, rule.share.clear)
     return RuleHealth(
         rule=rule.name,
-        signal=rule.signal,
+        signal=rule.parts[0].measures if rule.share is None else f"{SHARE}/{rule.signal}",
         severity=rule.severity,
-        threshold=rule.level.value,
-        clear=(rule.clear or rule.level).value,
+        threshold=level.value,
+        clear=(clear or level).value,
         firing=firing,
     )
 

@@ -39,6 +39,7 @@ from watcher.workers import InlineWorkers
 PolicyName = Literal["adaptive", "even"]
 
 _LEAST = 0.001  # seconds by which the clock moves on where a part asks to be called again at once without a look
+_HELD = 3600.0  # seconds for which grouping may hold a last message back; what repeats then is not of the recording
 _TAIL = float(DAY)  # seconds after the last window in which looks and messages still come
 
 
@@ -221,7 +222,7 @@ class Messages:
     async def finish(self) -> None:
         """Send what is still held back by grouping; what fires for ever is not repeated for ever."""
         await self.deliver()
-        until = self._clock.now() + _TAIL
+        until = self._clock.now() + _HELD
         while self.due <= until:
             self._clock.set(self.due)
             await self.deliver()

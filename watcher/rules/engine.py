@@ -169,7 +169,7 @@ class Engine:
             ground = board.ground(self._known, after=None)
             board.seat([self._kept(fresh, old, ground, step) for fresh in board.alerts])
         for alert, at in old.values():
-            self._retire(Last.of(alert), at=at, step=step)
+            self._retire(Last.of(alert), at=max(at, self._known.until(alert.series, otherwise=at)), step=step)
         return step.verdicts()
 
     def _kept(self, fresh: Alert, old: dict[str, tuple[Alert, int]], ground: Ground, step: _Step) -> Alert:
@@ -208,8 +208,7 @@ class Engine:
             for alert in board.alerts:
                 self._recall(alert, board, bodies, unreadable, log_of)
         for identity, body in bodies.items():
-            column_or_none = self._known.columns.get(memory.series_of(body))
-            at = body.mark.at if column_or_none is None else column_or_none.frontier
+            at = self._known.until(memory.series_of(body), otherwise=body.mark.at)
             self._retire(Last.of_body(identity, body), at=at, step=step)
         accounts = {query.account for query in queries}
         for identity in unreadable:  # whose it is stands in the log alone
@@ -319,6 +318,7 @@ class Engine:
                     alert_id=last.id,
                     seq=seq,
                     rule=last.rule,
+                    signal=last.series.signal,
                     labels=last.labels,
                     severity=last.severity,
                     head=last.head,

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from watcher.errors import clip
-from watcher.model import USERS, Floats, Ints, Series
+from watcher.model import SHARE, USERS, Floats, Ints, Series
 from watcher.rules.columns import Column
 from watcher.rules.frame import Frame, released
 from watcher.rules.ground import Await, Condition, Shown, Tally
-from watcher.rules.rule import SHARE, WEIGHT, Bools, Join, Part, Requirement, Rule, Share
+from watcher.rules.rule import WEIGHT, Bools, Join, Part, Requirement, Rule, Share
 from watcher.rules.timeline import Track
 
 Columns = Mapping[str, Column]
@@ -120,7 +120,7 @@ class Joined:
         if rule.share is not None:
             shares = self._verdict.value
             value = None if index is None or shares is None else _number(shares[index])
-            return (Shown(SHARE, value, rule.share.level.value),)
+            return (Shown(f"{SHARE}/{rule.signal}", value, rule.share.level.value),)
         sides = self._members[0].sides
         if rule.join is Join.ANY and index is not None:
             sides = sorted(sides, key=lambda side: not side.held[index])

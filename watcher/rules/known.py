@@ -67,6 +67,13 @@ class Known:
         wider = companions(series, signal)
         return next(((place,) for place in wider if place in self.columns), wider)
 
+    def until(self, series: Series, *, otherwise: int) -> int:
+        """Up to which event time a series is known; of a share, which is no series, any within its place."""
+        if (column := self.columns.get(series)) is not None:
+            return column.frontier
+        place = [column.frontier for other, column in self.columns.items() if _within_place(other, series)]
+        return max(place, default=otherwise)
+
     def companions(self, series: Series, signals: Iterable[str]) -> dict[str, Column]:
         """The columns of the companions that are known."""
         found = {signal: self.columns.get(self.places(series, signal)[0]) for signal in signals}
@@ -106,6 +113,11 @@ class Known:
         asked = Span(since, covered - query.settle * query.width)
         column.restore_answered(asked, (Span(*hole) for hole in holes), self.losses)
         column.asked_until = covered
+
+
+def _within_place(series: Series, place: Series) -> bool:
+    names = ("account", "provider", "project", "product", "channel")
+    return all(getattr(place, name) in ("", getattr(series, name)) for name in names)
 
 
 def _within(points: Points, asked: Span, losses: Losses) -> Points:

@@ -8,7 +8,7 @@ shape mirrors what users write while this mirrors what is computed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -16,14 +16,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from watcher.model import SIGNALS, USERS, Floats, Labels, Series, Unit
+from watcher.model import SHARE, USERS, Floats, Labels, Series
 from watcher.rules.hours import Hours
 
 Bools = npt.NDArray[np.bool_]
 
 NO_DATA_REASON = "no_data"  # value of the label `reason` of the alert that says that data stopped
 WEIGHT = "weight"  # in `require`: the users or streams behind the value itself, where the vendor says
-SHARE = "series_in_breach_ratio"  # what a share rule's number is called
 
 
 class Place(NamedTuple):
@@ -227,14 +226,6 @@ class Rule:
         return hashlib.sha256(repr(meaning).encode()).hexdigest()[:12]
 
 
-def unit_of(measures: str) -> Unit | None:
-    """The unit of what a rule measures: a signal, a pair of counts, a share of series; None for anything else."""
-    if measures == SHARE or "/" in measures:
-        return Unit.RATIO
-    info = SIGNALS.get(measures)
-    return info.unit if info is not None else None
-
-
 def feeds(rule: Rule, series: Series) -> bool:
     """True where `rule` judges points of `series`."""
     judged = series.signal == rule.signal or (rule.is_joined and series.signal in rule.judges)
@@ -254,12 +245,20 @@ def unfed(rules: Iterable[Rule], available: Iterable[Series]) -> list[tuple[Rule
     known = set(series)
     for rule in rules:
         mains = [s for s in series if feeds(rule, s)]
+        before = len(found)
         for signal in sorted(rule.judges | rule.joins if mains else rule.judges):
             if any(c in known for main in mains for c in companions(main, signal)):
                 continue
             reason = f"no configured account measures {signal} where {rule.name} looks"
             found.append((rule, reason if signal in rule.judges else f"{reason}, so `require` is never met"))
+        if len(found) == before and rule.join is Join.ALL and not any(_has_all(rule, main, known) for main in mains):
+            found.append((rule, f"no configured account measures {' and '.join(sorted(rule.judges))} in one place"))
     return found
+
+
+def _has_all(rule: Rule, main: Series, known: Collection[Series]) -> bool:
+    """Whether everything that must hold together is measured where `main` is."""
+    return all(any(c in known for c in companions(main, signal)) for signal in rule.judges)
 
 
 def companions(series: Series, signal: str) -> tuple[Series, ...]:

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from watcher.clock import hhmm
-from watcher.model import Cause, Labels, State, Transition, Unit
+from watcher.model import Cause, Labels, State, Transition, Unit, unit_of
 from watcher.rules import template
 from watcher.rules.alert import Alert, Change
 from watcher.rules.ground import Ground, Shown, Tally
-from watcher.rules.rule import Join, Rule, unit_of
+from watcher.rules.rule import Join, Rule
 from watcher.rules.timeline import Entry
 
 
@@ -125,7 +125,7 @@ def _say(one: Shown, value: float | None) -> str:
 
 
 def ended_by_rule(
-    *, alert_id: str, seq: int, rule: str, labels: Labels, severity: str, head: Entry, at: int, now: float
+    *, alert_id: str, seq: int, rule: str, signal: str, labels: Labels, severity: str, head: Entry, at: int, now: float
 ) -> Transition:
     """The last entry of an alert that no rule means any more: firing is resolved, pending becomes inactive."""
     return Transition(
@@ -140,5 +140,6 @@ def ended_by_rule(
         known_at=now,
         cause=Cause.RULE_CHANGED,
         peak=head.peak,
+        signal=signal,
         unguarded=head.unguarded,
     )
