@@ -51,13 +51,15 @@ clean: ## remove what was built
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || .ci/packages python3-venv
 	$(PYTHON) -m venv .venv
 
+# The locks are complete, so nothing is resolved: pip would look past a pin that a dependency names with an extra.
 .venv/.run: .venv/bin/python deploy/requirements.txt deploy/build-requirements.txt pyproject.toml
-	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r deploy/requirements.txt -r deploy/build-requirements.txt
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes --no-deps -r deploy/requirements.txt -r deploy/build-requirements.txt
 	$(BIN)/pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
 	touch $@
 
 .venv/.dev: .venv/.run tests/requirements.txt
-	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r tests/requirements.txt
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes --no-deps -r tests/requirements.txt
+	$(BIN)/pip check --disable-pip-version-check
 	touch $@
 
 .venv/.apt: .ci/packages .ci/unpacked Makefile | .venv/bin/python

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.real.processes import command
+from watcher.clock import parse_rfc3339
 
 AIM_MB = 150
 STAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z\Z")
@@ -93,7 +94,8 @@ def assert_report_is_as_agreed(demo: Demo) -> None:
         assert keys <= set(alert)
         for key in ("starts_at", "fired_at", "notified_at", "ended_at"):
             assert alert[key] is None or STAMP.match(alert[key]), alert
-        assert alert["starts_at"] <= alert["fired_at"] <= alert["notified_at"]
+        starts, fired, told = (parse_rfc3339(alert[key]) for key in ("starts_at", "fired_at", "notified_at"))
+        assert starts <= fired <= told
         assert alert["delivered_to"] == ["terminal"]
         assert {"account", "provider", "project"} <= set(alert["labels"])
     windows = {row["window"] for row in demo.report["requests"]}
