@@ -163,6 +163,29 @@ def test_a_firing_alert_asks_its_neighbours_once(config: Config, queries: Mappin
     assert evidence(one, queries[USERS], T) is None
 
 
+def test_an_incident_that_is_over_when_it_is_found_asks_its_neighbours_too(
+    config: Config, queries: Mapping[str, Query]
+) -> None:
+    """What began with it elsewhere may be over as well, and is to be paged all the same."""
+    one = attention(config)
+    series = queries[VIDEO].series[0]
+    one.judged([transition(series, State.FIRING, T, T + 40), transition(series, State.RESOLVED, T, T + 200)])
+    found = evidence(one, queries[AUDIO], T)
+    assert found is not None
+    assert found.reason is Why.SIBLING
+    everywhere = {query.id: int(found.covers) for query in queries.values()}
+    one.dress([], everywhere, 0.0)
+    assert evidence(one, queries[AUDIO], T) is None, "once every neighbour was looked at, it is no news"
+
+
+def test_who_is_known_to_be_in_trouble_is_not_asked(config: Config, queries: Mapping[str, Query]) -> None:
+    """A neighbour that fires already has nothing to add to what was found."""
+    one = attention(config)
+    one.judged([transition(queries[name].series[0], State.FIRING, T, T + 40) for name in (VIDEO, AUDIO)])
+    assert evidence(one, queries[AUDIO], T) is None
+    assert evidence(one, queries[WEB_VIDEO], T) is not None
+
+
 def test_an_alert_that_flaps_does_not_keep_its_neighbours_busy(config: Config, queries: Mapping[str, Query]) -> None:
     """Back within half an hour it is no news; after a long quiet it is again."""
     one = attention(config)

@@ -64,6 +64,16 @@ def test_weekends_are_told_apart() -> None:
     assert profile.expected()[(hour + 4 * 24 + 12) % WEEK] > 3 * profile.expected()[(hour + 5 * 24 + 12) % WEEK]
 
 
+def test_an_unusual_day_is_taken_to_go_on_so() -> None:
+    """After five usual days a first Saturday is at half of them by noon: so its afternoon is expected to be."""
+    profile = Profile().learn(day(400.0, days=5))
+    saturday = day(200.0, MONDAY + 5 * DAY)
+    known = saturday.start < MONDAY + 5 * DAY + 13 * HOUR
+    morning = Points(series=USERS, width=20, start=saturday.start[known], value=saturday.value[known])
+    hour = MONDAY // HOUR % WEEK
+    assert profile.learn(morning).expected()[(hour + 5 * 24 + 15) % WEEK] == pytest.approx(200.0, rel=0.2)
+
+
 def test_what_is_learned_in_pieces_is_what_is_learned_at_once() -> None:
     """Answers overlap and come in any size; a window counts once."""
     points = day(400.0)

@@ -11,9 +11,10 @@ worked out again after a restart from the engine's alerts; profiles alone are wo
 to fetch: it is counted as covered up to the end of those zeros, and no look is spent on it. Only explicit zeros of
 settled windows count; a vendor that says nothing of quiet hours is polled through them.
 
-*Evidence.* A pending alert asks for the look that could confirm it. An alert that fires asks for the other judged
-queries of its project, up to the time at which they would fire too, had they begun together: once each, and again only
-for an alert that had been quiet for `CALM`, so that a flapping one does not keep its neighbours busy.
+*Evidence.* A pending alert asks for the look that could confirm it. An alert that fires, or did and is over when it is
+found, asks for the other judged queries of its project, up to the time at which they would fire too, had they begun
+together: once each, not for those that are known to be in trouble, and again only for an alert that had been quiet for
+`CALM`, so that a flapping one does not keep its neighbours busy.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ from watcher.rules.rule import Rule, companions, feeds
 from watcher.schedule.load import Load, Profile
 from watcher.schedule.state import Evidence, QueryState, Why
 
-CALM = 30 * MINUTE  # event-time seconds without an alert after which its return is news to its neighbours
+CALM = 10 * MINUTE  # event-time seconds without an alert after which its return is news to its neighbours
 APART = 60  # seconds by which signals of one incident may begin apart
 APART_HINTS = 5 * MINUTE  # seconds between two hints about a project that are both listened to
 SILENCE = 3  # windows without a value after which silence is taken to be one
@@ -61,9 +62,15 @@ class _Standing:
 
     series: Series
     state: State
-    starts_at: int
     covers: int  # event time at which it fires, or fired
-    news: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """An alert that has just been found, perhaps over already: what began at `starts_at` may have begun elsewhere."""
+
+    series: Series
+    starts_at: int
 
 
 class Attention:
@@ -79,6 +86,7 @@ class Attention:
         self._zeros: dict[Series, Span] = {}  # newest run of windows with nobody
         self._known: dict[Series, int] = {}  # event time up to which users are settled
         self._standing: dict[str, _Standing] = {}
+        self._news: dict[str, _News] = {}  # alert -> until its neighbours were looked at
         self._ended: dict[str, int] = {}  # alert -> event time at which it was last over
         self._near: set[str] = set()
         self._hints: dict[str, float] = {}  # project -> event time that a hint is about
@@ -94,7 +102,7 @@ class Attention:
             if rule is None or view.threshold is None or view.state not in (State.PENDING, State.FIRING):
                 continue
             series = _series(view.labels, rule.signal)
-            self._standing[view.id] = _Standing(series, view.state, view.since, view.since + rule.hold, news=False)
+            self._standing[view.id] = _Standing(series, view.state, view.since + rule.hold)
         for series in set(self._users.values()):
             profile = Profile.parse(text) if (text := notes.get(_key(series))) else None
             if profile is not None:
@@ -130,10 +138,11 @@ class Attention:
                 continue
             if t.state in (State.PENDING, State.FIRING):
                 before = self._standing.get(t.alert_id)
-                quiet = t.starts_at - self._ended.get(t.alert_id, -CALM) >= CALM
-                news = before.news if before is not None and before.state is State.FIRING else quiet
                 series = _series(t.labels, rule.signal)
-                self._standing[t.alert_id] = _Standing(series, t.state, t.starts_at, t.starts_at + rule.hold, news)
+                self._standing[t.alert_id] = _Standing(series, t.state, t.starts_at + rule.hold)
+                begins = t.state is State.FIRING and (before is None or before.state is State.PENDING)
+                if begins and t.starts_at - self._ended.get(t.alert_id, -CALM) >= CALM:
+                    self._news[t.alert_id] = _News(series, t.starts_at)
             elif (over := self._standing.pop(t.alert_id, None)) is not None and over.state is State.FIRING:
                 self._ended[t.alert_id] = t.at
 
@@ -164,6 +173,7 @@ class Attention:
 
     def dress(self, states: Sequence[QueryState], covered: Mapping[str, int], ahead: float) -> tuple[QueryState, ...]:
         """The states with everything that is known of them. `ahead`: vendor time less run clock, seconds."""
+        self._forget_old_news(covered)
         return tuple(self._dressed(state, covered.get(state.query.id), ahead) for state in states)
 
     def _dressed(self, state: QueryState, covered: int | None, ahead: float) -> QueryState:
@@ -189,19 +199,32 @@ class Attention:
     def _causes(self, query: Query) -> Iterator[tuple[float, Why, int]]:
         rules = self._judging[query.id]
         mine = query.series
+        known = any(alert.series in mine for alert in self._standing.values())
         for series in mine:
             if series in self._silent:
                 yield self._silent[series], Why.SILENT, 0
         for alert in self._standing.values():
-            if alert.series in mine:
-                if alert.state is State.PENDING:
-                    yield alert.covers, Why.PENDING, 1
-            elif rules and alert.state is State.FIRING and alert.news and _together(alert.series, mine[0]):
-                lasts = max(rule.hold + rule.windows(query.width) * query.width for rule in rules)
-                same_product = alert.series.product == mine[0].product
-                yield alert.starts_at + lasts + APART, Why.SIBLING, 2 if same_product else 3
+            if alert.series in mine and alert.state is State.PENDING:
+                yield alert.covers, Why.PENDING, 1
+        for news in self._news.values() if rules and not known else ():
+            if _together(news.series, mine[0]):
+                same_product = news.series.product == mine[0].product
+                yield self._would_fire(query, news), Why.SIBLING, 2 if same_product else 3
         if mine[0].project in self._hints and (rules or any(series in self._zeros for series in mine)):
             yield self._hints[mine[0].project] // query.width * query.width, Why.HINT, 4
+
+    def _would_fire(self, query: Query, news: _News) -> int:
+        """Event time by which an alert of this query fires too, had it begun with what was found."""
+        rules = self._judging[query.id]
+        lasts = max((rule.hold + rule.windows(query.width) * query.width for rule in rules), default=0)
+        return news.starts_at + lasts + APART
+
+    def _forget_old_news(self, covered: Mapping[str, int]) -> None:
+        """News is none any more once every neighbour was looked at."""
+        for alert, news in list(self._news.items()):
+            neighbours = (q for q in self._queries if self._judging[q.id] and _together(news.series, q.series[0]))
+            if all(covered.get(q.id, 0) >= self._would_fire(q, news) for q in neighbours):
+                del self._news[alert]
 
     # ── users ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -1,10 +1,11 @@
 """How many users are at risk at which hour: learned from an account's own users signal, per hour of the week.
 
 A `Profile` is a value: `learn` returns the next one, `text` and `parse` carry it over a restart. What it expects of an
-hour is, in this order, what that hour of the week was like, what that hour of other days was like, and what the busiest
-hour so far was like, each counting as much as it was seen. So on the first day the hours to come are taken to be as
-busy as any, which is the even schedule's view and the safe one: what the morning spends, the evening lacks. What was
-seen weighs half as much every week, so that a term or a season is followed.
+hour is, in this order, what that hour of the week was like, what that hour of other days was like, scaled by how this
+day of the week compares with them so far, and what the busiest hour so far was like, each counting as much as it was
+seen. So a first Saturday that begins at half of a usual day is taken to go on so, and on the first day the hours to
+come are taken to be as busy as any, which is the even schedule's view and the safe one: what the morning spends, the
+evening lacks. What was seen weighs half as much every week, so that a term or a season is followed.
 
 A `Load` is the profile at work: expectation for hours to come, bent by how the last hour compares with what had been
 expected of it, since a day that is busier than usual tends to stay so for a while.
@@ -69,7 +70,7 @@ class Profile:
         by_hour, seen = self.mean.reshape(7, 24), weight.reshape(7, 24)
         daily_weight = seen.sum(axis=0)
         daily = (np.sum(by_hour * seen, axis=0) + overall * _FULL / 4) / (daily_weight + _FULL / 4)
-        filled = np.tile(daily, 7)
+        filled = np.outer(_scale(by_hour, seen), daily).reshape(WEEK)
         result: Floats = (self.mean * weight + filled * _FULL / 4) / (weight + _FULL / 4)
         return result
 
@@ -108,6 +109,14 @@ class Profile:
         usual = max(float(_between(expected, np.array([self.until / HOUR]))[0]), 0.02 * average)
         bend = min(max(self.level / usual, 1 / _BEND), _BEND)
         return Load(week=expected, average=average, bend=math.log(bend), bent_at=self.until)
+
+
+def _scale(by_hour: Floats, seen: Floats) -> Floats:
+    """How each day of the week compares with the others in the hours seen of it: 1 where little was."""
+    usual = np.sum(by_hour * seen, axis=0) / np.maximum(seen.sum(axis=0), 1.0)
+    little = _FULL / 2 * max(float(usual.mean()), 1.0)
+    scale: Floats = (np.sum(by_hour * seen, axis=1) + little) / (np.sum(usual * seen, axis=1) + little)
+    return scale
 
 
 @dataclass(frozen=True, slots=True, eq=False)
