@@ -536,3 +536,17 @@ async def test_the_example_plays(now: VirtualClock) -> None:
     bad = [row["ts"] for row in rows if row["videoFreezeRate"] > 0.1]
     assert bad == list(range(at - 1200, at - 900, 20))
     assert all(row["videoFreezeRate"] < 0.015 for row in rows if row["ts"] not in bad)
+
+
+async def test_top20_finds_the_group_of_an_incident(now: VirtualClock) -> None:
+    """Worst first with the users behind it, while the users of groups stay as they are."""
+    incident = {"project": "classroom", "start": "+11h", "duration": "2h", "levels": {"videoFreezeRate": "40%"}}
+    data = plain(incidents=[{**incident, "where": {"sdk": "4.2.1"}}])
+    data["accounts"][0]["projects"] = [project(products={"Native": {"peak_users": 10_000}})]
+    caller = Caller(data, now)
+    first, second, *_ = await caller.rows("quality_top20", extraMetrics="userCount")
+    assert (first["sdk"], first["videoFreezeRate"]) == ("4.2.1", 0.4)
+    assert second["videoFreezeRate"] == pytest.approx(0.009, abs=1e-3)
+    users = {row["sdk"]: row["userCount"] for row in await caller.rows("usage_top20")}
+    assert first["userCount"] == users["4.2.1"] == 358
+    assert next(iter(users)) == "4.1.1"

@@ -117,6 +117,19 @@ def test_everything_wrong_with_the_shape_comes_at_once() -> None:
         ),
         ("incidents: [{project: classroom, start: +0s, duration: 0s, levels: {userCount: 1}}]\n", "duration is zero"),
         ("incidents: [{project: classroom, start: +0s, duration: 1m, levels: {}}]\n", "levels are empty"),
+        (
+            "incidents: [{project: classroom, where: {sdk: none}, start: +0s, duration: 1m, levels: {userCount: 1}}]\n",
+            "no user has sdk none, use 4.1.1",
+        ),
+        (
+            "incidents: [{project: classroom, where: {net: 4G}, start: +0s, duration: 1m, levels: {userCount: 1}}]\n",
+            "userCount cannot be limited by where",
+        ),
+        (
+            "incidents: [{project: classroom, channel: room, where: {net: 4G}, start: +0s, duration: 1m, "
+            "levels: {networkDelay: 1}}]\n",
+            "where and channel exclude each other",
+        ),
         ("faults: [{kind: slow}]\n", "s.yaml:11:10: slow needs seconds, add `seconds:`"),
         ("faults: [{kind: slow, seconds: -1}]\n", "an answer cannot come before its request"),
         ("faults: [{kind: reset, seconds: 1}]\n", "s.yaml:11:24: reset has no seconds, remove it"),

@@ -200,3 +200,49 @@ def test_few_users_often_have_no_fault_at_all() -> None:
     assert 100 < int((few == 0).sum()) < 400
     assert (many > 0).all()
     assert traffic().project.app_id == APP
+
+
+@given(metric=METRICS, level=st.floats(0, 1), peak=st.integers(1, 3000), value=st.sampled_from(GROUPS["sdk"]))
+@settings(max_examples=60, deadline=None)
+def test_an_incident_of_one_group_fits_the_whole(metric: str, level: float, peak: int, value: str) -> None:
+    """Whichever group is hit, groups stay within 0 to 1 and their weighted mean is the project's rate."""
+    incident = {"project": "classroom", "start": "+12h", "duration": "1h", "levels": {metric: level}}
+    source = traffic(incidents=[{**incident, "where": {"sdk": value}}], products={"Native": {"peak_users": peak}})
+    at = slots(NOON, 6)
+    whole = source.rate(metric, "Native", "", at)
+    for dimension in ("sdk", "country"):
+        heads = source.group_users("Native", "", dimension, at)
+        parts = source.group_rates(metric, "Native", "", dimension, at)
+        known = parts[~np.isnan(parts)]
+        assert ((known >= -1e-9) & (known <= 1 + 1e-9)).all()
+        np.testing.assert_allclose((np.nan_to_num(parts) * heads).sum(axis=0), whole * heads.sum(axis=0), atol=1e-6)
+
+
+def test_a_drill_down_finds_the_group_that_is_bad() -> None:
+    """The group has the level, its neighbours the healthy one, the whole its share; before and after nothing."""
+    incident = {"project": "classroom", "start": "+12h", "duration": "1m", "levels": {"videoFreezeRate": 0.4}}
+    source = traffic(
+        jitter="0%",
+        incidents=[{**incident, "where": {"sdk": "4.2.1"}}],
+        products={"Native": {"peak_users": 100_000}},
+    )
+    at = slots(NOON - 20, 5)
+    parts = source.group_rates("videoFreezeRate", "Native", "", "sdk", at)
+    row = GROUPS["sdk"].index("4.2.1")
+    assert parts[row] == pytest.approx([0.009, 0.4, 0.4, 0.4, 0.009])
+    assert np.delete(parts, row, axis=0) == pytest.approx(np.full((len(parts) - 1, 5), 0.009), abs=1e-4)
+    share = (1 / 9) / sum(1 / rank for rank in range(1, 13))
+    hit = 0.009 + share * (0.4 - 0.009)
+    assert source.rate("videoFreezeRate", "Native", "", at) == pytest.approx([0.009, hit, hit, hit, 0.009])
+    assert source.group_rates("videoFreezeRate", "Native", "", "net", at)[:, 1] == pytest.approx(np.full(6, hit))
+
+
+def test_of_two_groups_hit_at_once_the_later_counts() -> None:
+    """Incidents of two dimensions on the same slots do not add up."""
+    incident = {"project": "classroom", "start": "+12h", "duration": "1m", "levels": {"networkDelay": 0.5}}
+    both = traffic(incidents=[{**incident, "where": {"net": "4G"}}, {**incident, "where": {"os": "iOS 16.5"}}])
+    last = traffic(incidents=[{**incident, "where": {"os": "iOS 16.5"}}])
+    at = slots(NOON, 3)
+    for dimension in ("net", "os"):
+        one, other = (s.group_rates("networkDelay", "Native", "", dimension, at) for s in (both, last))
+        np.testing.assert_array_equal(one, other)

@@ -30,6 +30,7 @@ from watcher.emulator.settings import (
     fault_problems,
     missing_secret,
 )
+from watcher.emulator.traffic import GROUPS
 from watcher.emulator.world import (
     ENDPOINTS,
     HEALTHY,
@@ -51,6 +52,7 @@ from watcher.secret import Secret
 from watcher.yamlfile import Document, Duration, Loc, Quantity, Strict, load, loads
 
 Product = Literal["Native", "WebRTC"]
+Dimension = Literal["country", "region", "net", "sdk", "os", "device"]
 
 
 def read(path: Path | str, *, epoch: float) -> Scenario:
@@ -162,6 +164,7 @@ class _IncidentShape(Strict):
     start: MomentField
     duration: Duration
     levels: _LevelsShape
+    where: dict[Dimension, str] = Field(default_factory=dict, max_length=1)
 
 
 class _FaultShape(FaultShape):
@@ -257,6 +260,7 @@ def _incident(shape: _IncidentShape, epoch: float, products: Mapping[str, tuple[
         start=start,
         end=start + shape.duration,
         levels=shape.levels.levels(),
+        group=next(iter(shape.where.items()), None),
     )
 
 
@@ -323,6 +327,13 @@ def _incident_contradictions(
     if incident.channel and incident.channel not in {channel.name for channel in project.channels}:
         what = f"project {incident.project} has no channel {incident.channel}"
         yield document.problem((*loc, "channel"), what, "name it under the project's channels")
+    for dimension, value in incident.where.items():
+        if value not in GROUPS[dimension]:
+            yield document.problem((*loc, "where"), f"no user has {dimension} {value}", f"use {GROUPS[dimension][0]}")
+        if incident.channel:
+            yield document.problem((*loc, "where"), "where and channel exclude each other", "keep one of them")
+        if incident.levels.users is not None:
+            yield document.problem((*loc, "where"), "userCount cannot be limited by where", "use another incident")
     if not incident.levels.levels():
         yield document.problem((*loc, "levels"), "levels are empty", "add a metric such as `videoFreezeRate: 12%`")
     if incident.duration <= 0:

@@ -9,6 +9,9 @@ A part's rate is the whole's times a temperament of its own, divided by the weig
 temperaments draw together as the whole nears 1, which keeps every part at or below 1 without clipping (clipping would
 break the mean). All of it happens to the *bad* share of a rate (for the join rates, 1 - rate).
 
+An incident of one group (`where: {sdk: 4.2.1}`) makes the whole worse by the group's share of users; cut by the same
+dimension, that group alone has the level and the others keep theirs. Cut by another dimension it spreads evenly.
+
 Drawing the parts first and summing them was considered: then a project-wide level asked for by a scenario would only
 be met on average. Slots are handled as numpy columns; a table of parts has one row per part, one column per slot.
 """
@@ -25,6 +28,8 @@ import numpy.typing as npt
 from watcher.emulator.chance import draws, key_of
 from watcher.emulator.world import Incident, Project
 from watcher.model import Floats, Ints
+
+Bools = npt.NDArray[np.bool_]
 
 SLOT = 20
 
@@ -134,7 +139,23 @@ class Traffic:
                 row = self._row(incident.channel)
                 level = self._about(incident.levels[metric], metric, product, slots)
                 parts[row] = np.where(_during(incident, slots), level, parts[row])
+        for during, dimension, row, level in self._groups_hit(metric, product, slots):
+            share = _shares(dimension)[row]
+            parts = np.where(during, share * level + (1 - share) * parts, parts)
         return parts
+
+    def _groups_hit(self, metric: str, product: str, slots: Ints) -> list[tuple[Bools, str, int, Floats]]:
+        """Incidents of one group: when, the dimension, the group's row, the bad share. Of two at once, the later."""
+        hit: list[tuple[Bools, str, int, Floats]] = []
+        taken = np.zeros(len(slots), dtype=np.bool_)
+        for incident in reversed(self._incidents(product, metric, slots)):
+            if incident.group is not None:
+                dimension, value = incident.group
+                during = _during(incident, slots) & ~taken
+                taken = taken | during
+                level = self._about(incident.levels[metric], metric, product, slots)
+                hit.append((during, dimension, GROUPS[dimension].index(value), level))
+        return hit
 
     def _bad_whole(self, metric: str, product: str, users: Ints, slots: Ints) -> Floats:
         """The project's bad share before incidents of single channels."""
@@ -143,7 +164,7 @@ class Traffic:
             calm = draws(self._key("calm", metric, product), slots) < np.exp(-users / _CALM_USERS)
             whole = np.where(calm, 0.0, whole)
         for incident in self._incidents(product, metric, slots):
-            if not incident.channel:
+            if not incident.channel and incident.group is None:
                 level = self._about(incident.levels[metric], metric, product, slots)
                 whole = np.where(_during(incident, slots), level, whole)
         return whole
@@ -160,8 +181,7 @@ class Traffic:
     def group_users(self, product: str, channel: str, dimension: str, slots: Ints) -> Ints:
         """A row of users per value of `dimension` (`GROUPS`); each column adds up to the users of the slot."""
         users = self.users(product, channel, slots)
-        weights = [1 / (rank + 1) for rank in range(len(GROUPS[dimension]))]
-        bounds = np.array([[0.0], *([total] for total in accumulate(weights))]) / sum(weights)
+        bounds = np.array([[0.0], *([total] for total in accumulate(_shares(dimension)))])
         edges = np.rint(bounds * users).astype(np.int64)
         rows: Ints = np.diff(edges, axis=0)
         return rows
@@ -172,8 +192,25 @@ class Traffic:
         names = GROUPS[dimension]
         keys = np.array([[self._key("group", metric, product, dimension, name)] for name in names], dtype=np.uint64)
         whole = np.nan_to_num(self._bad(metric, product, channel, slots))
-        parts = self._split(whole, heads, _temper(keys))
+        temper = _temper(keys)
+        parts = self._split(whole, heads, temper)
+        for during, hit_dimension, row, level in self._groups_hit(metric, product, slots):
+            if hit_dimension == dimension:
+                parts = np.where(during, self._single_out(whole, heads, temper, row, level), parts)
         return _rate(metric, np.where(heads > 0, parts, np.nan))
+
+    def _single_out(self, whole: Floats, heads: Ints, temper: Floats, row: int, level: Floats) -> Floats:
+        """Give one part its level and the others what is left of the whole, so that the weighted mean stays."""
+        users, group = heads.sum(axis=0), heads[row]
+        others = users - group
+        most = np.where(others > 0, whole * users / np.maximum(group, 1), whole)  # all in one group: it is the whole
+        own = np.where(group > 0, np.minimum(level, most), 0.0)
+        rest = np.maximum(whole * users - own * group, 0.0) / np.maximum(others, 1)
+        apart = heads.copy()
+        apart[row] = 0
+        parts = self._split(rest, apart, temper)
+        parts[row] = own
+        return parts
 
     def uid_rates(self, metric: str, product: str, channel: str, slots: Ints) -> dict[int, Floats]:
         """The rates of the channel's known uids; NaN where the user had not come yet."""
@@ -237,7 +274,13 @@ class Traffic:
         return drift
 
 
-def _during(incident: Incident, slots: Ints) -> npt.NDArray[np.bool_]:
+def _shares(dimension: str) -> list[float]:
+    """Each group's share of the users, most used first."""
+    weights = [1 / (rank + 1) for rank in range(len(GROUPS[dimension]))]
+    return [weight / sum(weights) for weight in weights]
+
+
+def _during(incident: Incident, slots: Ints) -> Bools:
     return (slots >= incident.start) & (slots < incident.end)
 
 

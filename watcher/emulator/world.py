@@ -109,7 +109,10 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
-    """Levels that replace the healthy ones for slots starting in [start, end). Empty `channel`: the whole project."""
+    """Levels that replace the healthy ones for slots starting in [start, end). Empty `channel`: the whole project.
+
+    With `group`, a dimension and one of its values, only users of that group have them.
+    """
 
     project: str
     products: tuple[str, ...]
@@ -117,6 +120,7 @@ class Incident:
     start: float
     end: float
     levels: Mapping[str, float]
+    group: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
