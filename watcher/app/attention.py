@@ -91,7 +91,7 @@ class Attention:
         """After a restart: alerts as they stand, and the profiles in `notes` (by `note_keys`)."""
         for view in engine.alerts():
             rule = self._rules.get(view.rule)
-            if rule is None or view.threshold is None or view.state not in (State.PENDING, State.FIRING):
+            if rule is None or view.silence or view.state not in (State.PENDING, State.FIRING):
                 continue
             series = _series(view.labels, rule.signal)
             self._standing[view.id] = _Standing(series, view.state, view.since, view.since + rule.hold, news=False)
@@ -197,7 +197,7 @@ class Attention:
                 if alert.state is State.PENDING:
                     yield alert.covers, Why.PENDING, 1
             elif rules and alert.state is State.FIRING and alert.news and _together(alert.series, mine[0]):
-                lasts = max(rule.hold + rule.windows(query.width) * query.width for rule in rules)
+                lasts = max(rule.hold + rule.fills(query.width) * query.width for rule in rules)
                 same_product = alert.series.product == mine[0].product
                 yield alert.starts_at + lasts + APART, Why.SIBLING, 2 if same_product else 3
         if mine[0].project in self._hints and (rules or any(series in self._zeros for series in mine)):
