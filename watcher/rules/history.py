@@ -163,7 +163,7 @@ def _reference(slots: Slots, baseline: Baseline, anchors: Ints) -> Ints:
         return anchors[:, None] // slots.length - 1 - within
     wall = (anchors[:, None] - baseline.period * np.arange(1, baseline.cycles + 1)).ravel()
     begins = wall - offsets(baseline.zone, wall - offsets(baseline.zone, wall))
-    rows: Ints = (begins[:, None] // slots.length + within).reshape(len(anchors), -1)
+    rows: Ints = (begins[:, None] // slots.length + within).reshape(len(anchors), baseline.cycles * len(within))
     return rows
 
 

@@ -163,7 +163,9 @@ class Joined:
         return any(side.unlearned[-1:].any() for member in self._members for side in member.sides)
 
     def _index(self, at: int | None) -> int | None:
-        """Grid index of the window with event time `at`; of the newest judged one for None."""
+        """Grid index of the window with event time `at`; for None of the newest one that is judged, or learning."""
+        if at is None and self.is_learning:
+            return len(self._grid.starts) - 1
         if at is None:
             return int(self._judged[-1]) if len(self._judged) else None
         index = int(np.searchsorted(self._grid.starts, at - self.width))

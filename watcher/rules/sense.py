@@ -211,7 +211,9 @@ class _Check:
                 self._add((*at, key), f"{key} says nothing of a trailing baseline", "take it out", at_key=True)
         if not 0 < shape.spread <= _WIDEST:
             self._add((*at, "spread"), f"{_words(at)}.spread must be above 0 and at most {_WIDEST}", "write it like 4")
-        if measured is not None:
+        if shape.at_least <= 0:
+            self._add((*at, "at_least"), f"{_words(at)}.at_least must be above 0", "say how little would not matter")
+        elif measured is not None:
             self._level((*at, "at_least"), shape.at_least, measured, above=False)
 
     def _objective(self, objective: ObjectiveShape) -> None:

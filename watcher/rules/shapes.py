@@ -77,6 +77,14 @@ def _several(conditions: tuple[PartShape, ...]) -> tuple[PartShape, ...]:
     return conditions
 
 
+def _burns(burns: tuple[BurnShape, ...]) -> tuple[BurnShape, ...]:
+    if not 1 <= len(burns) <= MAX_CONDITIONS:
+        raise ValueError(
+            f"lists {len(burns)} burns; list 1 to {MAX_CONDITIONS}, like {{long: 1h, short: 5m, factor: 14.4}}"
+        )
+    return burns
+
+
 def _season(value: object) -> object:
     """Seconds of a trailing span; 0 for the same hour of the week."""
     if value == "week":
@@ -186,7 +194,7 @@ class ObjectiveShape(Strict):
     """`objective:` instead of `when`: a share that should be kept, and how fast what it allows may be used up."""
 
     target: Quantity
-    burn: Annotated[tuple[BurnShape, ...], Field(min_length=1, max_length=MAX_CONDITIONS)]
+    burn: Annotated[tuple[BurnShape, ...], AfterValidator(_burns)]
 
 
 class PartShape(Strict):
