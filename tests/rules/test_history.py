@@ -205,3 +205,29 @@ def test_a_clock_that_was_ahead_leaves_nothing_in_the_past() -> None:
     history.seal(past({i * SLOT: 0.1 for i in range(10)}), until=10 * SLOT)
     history.turn_back(4 * SLOT)
     assert len(history) == 4
+
+
+def test_what_columns_forgot_gives_the_same_limit_as_what_they_keep() -> None:
+    """Ten hours in pieces of seven minutes, with idle stretches across slots, end at the limit of one answer of all."""
+    rng = np.random.default_rng(3)
+    values = rng.integers(1, 64, 644) / 64
+    users = np.where(np.arange(644) % 17 < 4, 0.0, 50.0)
+    values[users == 0] = 0.0
+    settings = Judging()
+    whole, pieces = (Engine(rules=[unusual()], settings=settings) for _ in range(2))
+    for engine, size in ((whole, 644), (pieces, 7)):
+        for at_ in range(0, 644, size):
+            begin = START + at_ * 60
+            engine.receive(answer(series("users"), users[at_ : at_ + size].tolist(), start=begin, width=60), 0.0)
+            engine.receive(answer(series(), values[at_ : at_ + size].tolist(), start=begin, width=60), 0.0)
+            ours, theirs = engine.alerts()[0], whole.alerts()[0]
+            assert size == 644 or at_ + size < 644 or (ours.normal, ours.threshold) == (theirs.normal, theirs.threshold)
+    assert whole.alerts()[0].normal is not None
+
+
+def test_the_finer_of_two_sources_counts() -> None:
+    """A slot that is known keeps its mean where the other source has another."""
+    history = History(width=60, slot=SLOT, reach=HOUR)
+    history.seal(past({0: 0.4, SLOT: 0.4}), until=2 * SLOT)
+    history.seal(Slots(SLOT, 0, np.array([0.1, np.nan])), until=2 * SLOT)
+    assert history.with_(Slots(SLOT)).at(np.array([0, 1])).tolist() == [0.1, 0.4]
