@@ -402,6 +402,11 @@ def _warnings(
     for name, target in top.targets.items():
         if url_of(target).kind == "literal":
             yield document.problem(("targets", name), f"the URL of {name} stands in the file", "use !env or !file")
+    for rule, baseline in ((r, p.baseline) for r in rules for p in r.parts if p.baseline is not None):
+        if baseline.reach > top.history:
+            days, kept = baseline.reach / DAY, top.history / DAY
+            what = f"{rule.name} looks back for {days:.0f} days, and `history` keeps {kept:.0f}"
+            yield _at(rule, what, "raise `history`, or name fewer weeks: with less than half of them it stays silent")
     waiting = sorted({rule.place.file for rule in rules if _waits_for_provider(rule, accounts)})
     for file in (file for file in waiting if Path(file) in named):  # in a folder it is a shipped pack that waits
         yield Problem(file, 0, 0, "has rules for a provider that is not configured", "they are not judged")

@@ -18,7 +18,8 @@ from watcher.detection import joined, judges, shortly
 from watcher.model import SHARE, Series, State, StoreReader
 from watcher.plan import VISIBLE, AccountPlan, RulePlan, plans
 from watcher.rules.engine import Engine
-from watcher.rules.rule import Rule
+from watcher.rules.rule import Part, Rule
+from watcher.rules.template import duration
 from watcher.rules.view import AlertView
 
 MAX_SHOWN = 200  # alerts of one rule
@@ -65,7 +66,7 @@ def explain(config: Config, rule: Rule, reader: StoreReader, *, now: float) -> t
             points=reader.points,
             now=now,
         )
-        views = [v for v in engine.alerts() if v.rule == rule.name and v.threshold is not None]
+        views = [v for v in engine.alerts() if v.rule == rule.name and not v.silence]
         newest = {series: (value, at) for series, value, at in engine.newest()}
         found.append(
             Explained(
@@ -114,15 +115,25 @@ def _why(rule: Rule, alert: AlertView, newest: Mapping[Series, tuple[float, int]
 
 def _condition(rule: Rule) -> str:
     """What must hold, in the words of the rule."""
-    parts = [
-        f"{part.measures} {'above' if part.level.above else 'below'} {number(part.level.value, part.measures)}"
-        for part in rule.parts
-    ]
+    parts = [_part(part) for part in rule.parts]
     held = f" {rule.join} ".replace(" all ", " and ").replace(" any ", " or ").join(parts)
     if rule.share is None:
         return held
     level = number(rule.share.level.value, SHARE)
     return f"{held} for more than {level} of series, at least {rule.share.at_least} of them known"
+
+
+def _part(part: Part) -> str:
+    """One condition: past a level, past what was normal, or past it over two times at once."""
+    held = f"{part.measures} {'above' if part.level.above else 'below'}"
+    if (baseline := part.baseline) is not None:
+        least = number(baseline.at_least, part.measures)
+        usual = "the same hour of the week" if baseline.period else f"the {duration(baseline.span)} before"
+        return f"{held} what is normal in {usual} by {baseline.spread:g} spreads and at least {least}"
+    level = f"{held} {number(part.level.value, part.measures)}"
+    if part.burn is None:
+        return level
+    return f"{level} over {duration(part.aggregate.seconds)} and over {duration(part.burn.short.seconds)}"
 
 
 def _joined(

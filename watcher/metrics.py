@@ -137,9 +137,10 @@ class RuleHealth:
     rule: str
     signal: str
     severity: str
-    threshold: float
-    clear: float
+    threshold: float | None  # None where it moves
+    clear: float | None
     firing: int
+    learning: int = 0  # alerts that are not judged yet for want of history
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -395,14 +396,19 @@ def _alerts(snapshot: Snapshot) -> Iterator[Metric]:
 
 def _rules(rules: Sequence[RuleHealth]) -> Iterator[Metric]:
     labels = ("rule", "signal", "severity")
-    keys = [(r.rule, r.signal, r.severity) for r in rules]
-    numbers: Sequence[float]
+    numbers: Sequence[float | None]
     for name, help_, numbers in (
         ("watcher_rule_threshold", "The level at which a rule fires.", [r.threshold for r in rules]),
         ("watcher_rule_clear_threshold", "The level at which it clears.", [r.clear for r in rules]),
         ("watcher_rule_firing_alerts", "Alerts of a rule that fire.", [r.firing for r in rules]),
+        (
+            "watcher_rule_learning_alerts",
+            "Alerts of a rule that are not judged yet: too little is known of the past.",
+            [r.learning for r in rules],
+        ),
     ):
-        yield _gauges(name, help_, labels, zip(keys, numbers, strict=True))
+        known = (((r.rule, r.signal, r.severity), n) for r, n in zip(rules, numbers, strict=True) if n is not None)
+        yield _gauges(name, help_, labels, known)
 
 
 def _targets(targets: Sequence[TargetHealth]) -> Iterator[Metric]:

@@ -302,6 +302,7 @@ class Transition:
     cause: Cause
     value: float | None = None
     threshold: float | None = None
+    normal: float | None = None  # what `value` would have been on an ordinary day, or what the objective asks for
     peak: float | None = None
     users: float | None = None
     weight: float | None = None  # users or streams behind `value` itself, where the vendor says
@@ -366,6 +367,7 @@ class Detail:
     threshold: float | None
     peak: float | None
     users: float | None
+    normal: float | None = None
     most_users: float | None = None  # while it fired; known at its end
 
     @staticmethod
@@ -386,6 +388,7 @@ class Detail:
             threshold=entry.threshold,
             peak=entry.peak,
             users=entry.users,
+            normal=entry.normal,
             most_users=most_users,
         )
 

@@ -135,7 +135,7 @@ def _rule(rule: Rule, queries: Sequence[QueryPlan], account: AccountConfig, conf
         return None
     waits = [_wait(rule, plan, account, config) for plan in mine]
     wait = Times(mean=max(w.mean for w in waits), p95=max(w.p95 for w in waits), worst=max(w.worst for w in waits))
-    lasts = max(rule.hold + rule.windows(p.query.width) * p.query.width for p in mine)
+    lasts = max(rule.hold + rule.fills(p.query.width) * p.query.width for p in mine)
     return RulePlan(rule=rule, wait=wait, onset=wait.later(lasts))
 
 

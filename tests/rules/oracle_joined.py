@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from tests.rules import oracle
+from tests.rules import oracle, oracle_past
 from tests.rules.oracle import World
 from watcher.rules.rule import WEIGHT, Join, Part, Rule
 
@@ -43,7 +43,7 @@ def world_of(part: Part, worlds: Worlds) -> World | None:
 def rule_of(part: Part, rule: Rule) -> Rule:
     """A rule of one signal that says what the part does."""
     own = replace(rule, signal=part.signal, aggregate=part.aggregate, level=part.level, clear=part.clear, per="")
-    return replace(own, others=(), share=None)
+    return replace(own, others=(), share=None, baseline=None, burn=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +55,23 @@ class Place:
 
     def sides(self) -> list[tuple[World, Rule]]:
         """The parts that were ever answered for."""
-        found = [(world_of(part, self.worlds), rule_of(part, self.rule)) for part in self.rule.parts]
-        return [(world, rule) for world, rule in found if world is not None]
+        return [(world, rule_of(part, self.rule)) for world, part in self._parts()]
+
+    def _parts(self) -> list[tuple[World, Part]]:
+        found = [(world_of(part, self.worlds), part) for part in self.rule.parts]
+        return [(world, part) for world, part in found if world is not None]
 
     def _known(self, t: int, *, clear: bool) -> list[bool | None]:
         said: list[bool | None] = []
-        for world, rule in self.sides():
+        for world, part in self._parts():
+            rule = rule_of(part, self.rule)
             within = t <= world.last and t >= world.first and oracle.is_judged(world, rule, t)
             judge = oracle.cleared if clear else oracle.breached
-            said.append(judge(world, rule, t) if within else None)
+            if within and (part.baseline is not None or part.burn is not None):
+                past = oracle_past.holds(world, part, rule, t)
+                said.append(None if past is None else past != clear)
+            else:
+                said.append(judge(world, rule, t) if within else None)
         if self.rule.join is Join.ALL:
             said += [None] * (len(self.rule.parts) - len(said))
         return said

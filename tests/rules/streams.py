@@ -6,6 +6,7 @@ the last bit with the columns'.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ from tests.rules.oracle import World
 from tests.rules.series import START, W, query, series
 from watcher.model import Answer, Points, Series, Span, Transition
 from watcher.rules.engine import Engine
-from watcher.rules.rule import WEIGHT, Aggregate, Join, Kind, Level, Part, Requirement, Rule, Share
+from watcher.rules.rule import WEIGHT, Aggregate, Baseline, Burn, Join, Kind, Level, Part, Requirement, Rule, Share
 
 MAIN = series()
 USERS = series("users")
@@ -138,6 +139,8 @@ def run(engine: Engine, deliveries: Sequence[Delivery], *, first: int = 0) -> li
 # ── strategies ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 _LEVELS = [0.0, 1 / 64, 2 / 64, 3 / 64, 4 / 64, 5 / 64, 9 / 64]
+_SMALL = {"at_least": st.sampled_from([1 / 64, 3 / 64]), "slot": st.sampled_from([40, 50])}
+_LINE = Level(above=True, value=3 / 64)
 _aggregates = st.one_of(
     st.just(Aggregate(kind=Kind.LAST)),
     st.builds(
@@ -213,6 +216,59 @@ def joined_rules(draw: st.DrawFn, *, share: bool = False, counts: bool = False) 
         keep_firing_for=draw(st.sampled_from([0, 0, 60, 130])),
         clear_for=draw(st.sampled_from([0, 20, 50])),
         require=require,
+    )
+
+
+_looks = st.builds(Aggregate, kind=st.just(Kind.AVG), seconds=st.sampled_from([20, 40, 60, 100]))
+_baselines = st.one_of(
+    st.builds(Baseline, span=st.sampled_from([80, 160, 400]), spread=st.sampled_from([1, 3]), **_SMALL),
+    st.builds(
+        Baseline,
+        span=st.sampled_from([80, 120]),
+        period=st.sampled_from([240, 360]),
+        cycles=st.integers(1, 3),
+        spread=st.sampled_from([1, 3]),
+        **_SMALL,
+    ),
+)
+
+
+@st.composite
+def moving_rules(draw: st.DrawFn, *, burn: bool = False) -> Rule:
+    """A rule whose limit moves, weeks of some minutes long; or an objective with one burn or two; perhaps joined."""
+    signal, level, back = _PARTS[0]
+    lead = Part(
+        signal=signal,
+        aggregate=draw(_looks),
+        level=Level(above=draw(st.booleans()), value=math.nan),
+        baseline=draw(_baselines),
+    )
+    others = draw(st.sampled_from([(), (Part(signal=_PARTS[1][0], aggregate=draw(_aggregates), level=_LINE),)]))
+    join = draw(st.sampled_from(Join)) if others else Join.ALL
+    if burn:
+        lead, *more = [
+            Part(
+                signal=signal,
+                aggregate=Aggregate(kind=Kind.AVG, seconds=draw(st.sampled_from([80, 160, 300]))),
+                level=Level(above=True, value=share),
+                burn=Burn(short=draw(_looks), budget=1 / 64),
+            )
+            for share in draw(st.sampled_from([(level,), (level, back)]))
+        ]
+        others, join = tuple(more), Join.ANY if more else Join.ALL
+    return Rule(
+        name="Random",
+        signal=lead.signal,
+        aggregate=lead.aggregate,
+        level=lead.level,
+        baseline=lead.baseline,
+        burn=lead.burn,
+        others=others,
+        join=join,
+        hold=draw(st.sampled_from([0, 0, 20, 30, 40])),
+        keep_firing_for=draw(st.sampled_from([0, 0, 60])),
+        clear_for=draw(st.sampled_from([0, 20, 50])),
+        require=draw(st.sampled_from([(), (Requirement(signal="users", level=Level(above=True, value=20)),)])),
     )
 
 

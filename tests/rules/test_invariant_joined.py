@@ -19,6 +19,7 @@ from tests.rules.streams import (
     in_order,
     joined_rules,
     known_at,
+    moving_rules,
     run,
     several_windows,
     shuffled,
@@ -34,8 +35,10 @@ SEVERAL_HUNDRED = settings(max_examples=120, deadline=None, derandomize=True, su
 JOINS = (several_windows(), joined_rules())
 PAIRS = (several_windows(counts=True), joined_rules(counts=True))
 SHARES = (several_windows(rooms=True), joined_rules(share=True))
-BY_NAME = {"joins": JOINS, "pairs": PAIRS, "shares": SHARES}
-MIXED = st.sampled_from(sorted(BY_NAME))
+BASELINES = (several_windows(), moving_rules())
+OBJECTIVES = (several_windows(), moving_rules(burn=True))
+BY_NAME = {"joins": JOINS, "pairs": PAIRS, "shares": SHARES, "baselines": BASELINES, "objectives": OBJECTIVES}
+KINDS = {"several": ("joins", "pairs", "shares"), "baselines": ("baselines",), "objectives": ("objectives",)}
 
 
 def look_of(final: Final, rule: Rule) -> oracle.Look | None:
@@ -89,22 +92,24 @@ def test_any_cut_order_delay_and_revision_settles_alike(kind: str, data: st.Data
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("kinds", sorted(KINDS))
 @SEVERAL_HUNDRED
-@given(kind=MIXED, data=st.data())
-def test_a_short_horizon_decides_as_it_goes_and_settles_alike(kind: str, data: st.DataObject) -> None:
+@given(data=st.data())
+def test_a_short_horizon_decides_as_it_goes_and_settles_alike(kinds: str, data: st.DataObject) -> None:
     """Deciding as it goes, the fold of looks in order is still what the oracle says of all points."""
-    windows, rules = BY_NAME[kind]
+    windows, rules = BY_NAME[data.draw(st.sampled_from(KINDS[kinds]))]
     deliveries = data.draw(in_order(windows))
     if lateness(deliveries) < 13:
         check(deliveries, data.draw(rules), SHORT)
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.parametrize("kinds", sorted(KINDS))
 @SEVERAL_HUNDRED
-@given(kind=MIXED, data=st.data())
-def test_a_restart_anywhere_changes_nothing(kind: str, data: st.DataObject) -> None:
+@given(data=st.data())
+def test_a_restart_anywhere_changes_nothing(kinds: str, data: st.DataObject) -> None:
     """Stopped after any looks and restored from JSON each time, the log is the same to the last field."""
-    windows, rules = BY_NAME[kind]
+    windows, rules = BY_NAME[data.draw(st.sampled_from(KINDS[kinds]))]
     deliveries, rule = data.draw(in_order(windows)), data.draw(rules)
     if lateness(deliveries) >= 13:
         return

@@ -122,6 +122,7 @@ def _document(notification: Notification) -> dict[str, Any]:
                 "signal": detail.signal,
                 "value": detail.value,
                 "threshold": detail.threshold,
+                "normal": detail.normal,
                 "peak": detail.peak,
                 "users": detail.users,
                 "most_users": detail.most_users,

@@ -257,6 +257,7 @@ def _value(item: Item) -> str:
     peaks = [t.peak for t in (item.first, last) if t.peak is not None]
     parts = [
         number(last.value, last.signal) if last.value is not None else "",
+        f"normal {number(last.normal, last.signal)}" if last.normal is not None else "",
         f"limit {number(last.threshold, last.signal)}" if last.threshold is not None else "",
         f"worst {number(peaks[-1], last.signal)}" if peaks and peaks[-1] != last.value else "",
     ]

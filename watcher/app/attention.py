@@ -99,7 +99,7 @@ class Attention:
         """After a restart: alerts as they stand, and the profiles in `notes` (by `note_keys`)."""
         for view in engine.alerts():
             rule = self._rules.get(view.rule)
-            if rule is None or view.threshold is None or view.state not in (State.PENDING, State.FIRING):
+            if rule is None or view.silence or view.state not in (State.PENDING, State.FIRING):
                 continue
             series = _series(view.labels, rule.signal)
             self._standing[view.id] = _Standing(series, view.state, view.since + rule.hold)
@@ -216,7 +216,7 @@ class Attention:
     def _would_fire(self, query: Query, news: _News) -> int:
         """Event time by which an alert of this query fires too, had it begun with what was found."""
         rules = self._judging[query.id]
-        lasts = max((rule.hold + rule.windows(query.width) * query.width for rule in rules), default=0)
+        lasts = max((rule.hold + rule.fills(query.width) * query.width for rule in rules), default=0)
         return news.starts_at + lasts + APART
 
     def _forget_old_news(self, covered: Mapping[str, int]) -> None:

@@ -152,6 +152,7 @@ def _alert_document(
         "fired_at": rfc3339(entry.at) if entry.state is State.FIRING else None,
         "value": entry.value,
         "threshold": entry.threshold,
+        "normal": entry.normal,
         "users": entry.users,
         "summary": entry.annotations.get("summary", ""),
         "silenced": silenced(entry, silences, at=now, since=now) is not None,

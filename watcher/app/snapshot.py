@@ -38,6 +38,7 @@ def take(
     for loop in loops.values():
         errors.update(loop.engine.stats.crashes)
     firing = sum((loop.engine.firing() for loop in loops.values()), Counter())
+    learning = sum((loop.engine.learning() for loop in loops.values()), Counter())
     return Snapshot(
         now=now,
         version=__version__,
@@ -48,7 +49,7 @@ def take(
         severities=sorted({rule.severity for rule in config.rules}),
         alerts=sum((loop.engine.standing() for loop in loops.values()), Counter()),
         transitions=recorder.entered if recorder else {},
-        rules=[_rule(rule, firing[rule.name]) for rule in config.rules],
+        rules=[_rule(rule, firing[rule.name], learning[rule.name]) for rule in config.rules],
         rule_errors=errors,
         unrouted=recorder.unrouted if recorder else 0,
         store_errors=recorder.failures if recorder else 0,
@@ -111,15 +112,17 @@ def _account(account: AccountConfig, loop: AccountLoop, now: float) -> AccountHe
     )
 
 
-def _rule(rule: Rule, firing: int) -> RuleHealth:
+def _rule(rule: Rule, firing: int, learning: int) -> RuleHealth:
+    moves = rule.share is None and rule.baseline is not None
     level, clear = (rule.level, rule.clear) if rule.share is None else (rule.share.level, rule.share.clear)
     return RuleHealth(
         rule=rule.name,
         signal=rule.parts[0].measures if rule.share is None else f"{SHARE}/{rule.signal}",
         severity=rule.severity,
-        threshold=level.value,
-        clear=(clear or level).value,
+        threshold=None if moves else level.value,
+        clear=None if moves else (clear or level).value,
         firing=firing,
+        learning=learning,
     )
 
 

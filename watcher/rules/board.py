@@ -73,6 +73,7 @@ class JoinedBoard:
     place: Series
     horizon: int
     members: list[Series] = field(default_factory=list)
+    is_learning: bool = False  # when last judged: some limit was not known for want of history
     alerts: list[Alert] = field(default_factory=list)
 
     def needs(self, width: int) -> int:
@@ -92,7 +93,15 @@ class JoinedBoard:
         """The windows after event time `after`; only the newest for None."""
         signals = self.rule.judges | self.rule.joins | {USERS}
         columns_of = partial(known.companions, signals=signals)
-        return Joined(self.rule, self.members, columns_of, known.awaits, after=after, horizon=self.horizon)
+        return Joined(
+            self.rule,
+            self.members,
+            columns_of,
+            known.awaits,
+            known.past.at,
+            after=after,
+            horizon=self.horizon,
+        )
 
     def is_late(self, known: Known) -> bool:
         """Whether, anywhere here, newer windows were asked for than the vendor has given."""

@@ -21,12 +21,14 @@ from watcher.errors import clip
 from watcher.model import Answer, Query, SavedAlert, Series, State, Transition
 from watcher.rules import memory
 from watcher.rules.alert import Alert, Change, judge, new_alert, skip
-from watcher.rules.board import Board, Boards
+from watcher.rules.board import Board, Boards, JoinedBoard
 from watcher.rules.columns import Losses
 from watcher.rules.frame import Frame
 from watcher.rules.ground import Ground
-from watcher.rules.known import Known, PointsOf
+from watcher.rules.joined import Joined
+from watcher.rules.known import Known
 from watcher.rules.memory import Last
+from watcher.rules.past import PointsOf
 from watcher.rules.recall import recall_columns
 from watcher.rules.rule import Rule, feeds
 from watcher.rules.settings import Judging
@@ -102,6 +104,7 @@ class Engine:
         self._alone = [rule for rule in self._rules if not rule.is_joined]
         self._joined = [rule for rule in self._rules if rule.is_joined]
         self._speaker.learn(rules)
+        self._known.past.learn(rules)
 
     # ── steps ──
 
@@ -145,6 +148,7 @@ class Engine:
         known = [series for series in query.series if series in self._known.columns]
         for series in known:
             self._known.columns[series].turn_back(to)
+            self._known.past.turn_back(series, to)
         for board in self._boards.concerned(known):
             for alert in board.alerts:
                 if alert.mark.at > to:  # else it can still be revised, as anything within the horizon
@@ -191,17 +195,20 @@ class Engine:
         points: PointsOf,
         now: float,
         log_of: LogOf = no_log,
+        earlier: PointsOf | None = None,
     ) -> Verdicts:
         """Go on after a restart as if there had been none. Call once, before anything else.
 
         `covered` maps a query's id to the end of what it was asked for so far, `points` reads a series' recorded points
         from a window start on. Rules that changed meanwhile are treated as by `reload`. `log_of` reads what was said of
-        an alert: one whose memory cannot be read goes on from there, judging from now.
+        an alert: one whose memory cannot be read goes on from there, judging from now. `earlier` is a second source of
+        the past that baselines look back on, believed where `points` has nothing; its windows may be longer.
         """
         step = _Step(now)
         self._known.expected = frozenset(series for query in queries for series in query.series)
         bodies, unreadable = self._read(saved)
         recall_columns(self._known, list(bodies.values()), queries, covered, points, self._rules)
+        self._known.past.recall(*filter(None, (points, earlier)))
         for series, column in self._known.columns.items():
             self._open(series, after=column.frontier)
         for board in self._boards:
@@ -284,6 +291,12 @@ class Engine:
         """How many alerts of each rule fire."""
         return Counter(a.rule.name for a in self._boards.alerts() if a.state is State.FIRING)
 
+    def learning(self) -> Counter[str]:
+        """At how many places each rule is not judged, since too little is known of the past."""
+        return Counter(
+            board.rule.name for board in self._boards if isinstance(board, JoinedBoard) and board.is_learning
+        )
+
     # ── alerts ──
 
     def _open(self, series: Series, *, after: int) -> None:
@@ -344,6 +357,8 @@ class Engine:
         if not board.alerts:
             return
         ground: Ground = board.ground(self._known, after=min(alert.mark.at for alert in board.alerts))
+        if isinstance(ground, Joined) and isinstance(board, JoinedBoard):
+            board.is_learning = ground.is_learning
         decided = self._known.decided(ground.firm)
         for i, alert in enumerate(board.alerts):
             if _nothing_to_do(alert, ground):

@@ -22,6 +22,7 @@ from watcher.model import SIGNALS, USERS, Floats, Ints, Series, Worse
 from watcher.rules.aggregates import rolling, rolling_count
 from watcher.rules.columns import Column
 from watcher.rules.ground import Await, Condition, Shown, Tally
+from watcher.rules.history import Slots
 from watcher.rules.rule import WEIGHT, Aggregate, Bools, Kind, Part, Requirement, Rule
 from watcher.rules.timeline import Track
 
@@ -66,6 +67,17 @@ class Frame:
         return idle
 
     # ── conditions ──
+
+    def slots(self, slot: int) -> Slots:
+        """The means of every `slot` seconds that ended within the frame."""
+        return Slots.of(self.values, self.weights, first=self._low, width=self.width, slot=slot)
+
+    def covered(self, aggregate: Aggregate) -> Bools:
+        """For every judged window, whether half of what the aggregate looks back on is known: judged, or idle."""
+        k = aggregate.windows(self.width)
+        dense = rolling_count(~np.isnan(self.values) | self.idle, k) * 2 >= k
+        result: Bools = dense if self._all_judged else dense[self._judged]
+        return result
 
     def measure(self, aggregate: Aggregate) -> Floats:
         """The aggregate at every judged window."""

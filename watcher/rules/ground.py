@@ -20,6 +20,8 @@ from watcher.rules.timeline import Track
 Await = tuple[Series, str]
 """A companion that a verdict waits for: the label set, and the signal that is unknown there."""
 
+LEARNING = "learning"  # the mark of a window that is measured, and not judged since too little is known of the past
+
 _NEVER: Ints = np.empty(0, dtype=np.int64)
 
 
@@ -39,11 +41,18 @@ class Condition:
 
 
 class Shown(NamedTuple):
-    """One number to quote: what it measures, its value in a window, and the level it is held against."""
+    """One number to quote: what it measures, its value in a window, the level it is held against, and what is normal.
+
+    `threshold` is None where it moves and was not known, `normal` where nothing says what is. Of an objective, `normal`
+    is what it asks for, `burn` how many times the failures that it allows there were, and `over` in how many seconds.
+    """
 
     measures: str
     value: float | None
-    threshold: float
+    threshold: float | None
+    normal: float | None = None
+    burn: float | None = None
+    over: int = 0
 
 
 class Tally(NamedTuple):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
@@ -26,6 +26,7 @@ from watcher.model import Ints
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _QUARTER = 900  # seconds
 _MINUTES = 1440  # of a day
+_THURSDAY = 3  # the first day of 1970, counted from Monday
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +43,8 @@ class Weekly:
 
     def hold(self, starts: Ints) -> npt.NDArray[np.bool_]:
         """For each window start, whether it lies in these hours."""
-        quarters = starts // _QUARTER
-        first, each = np.unique(quarters, return_inverse=True)
-        walls = np.array([_wall(self.zone, int(quarter)) for quarter in first], dtype=np.int64).reshape(-1)
-        minute_of_week = walls[each] + (starts - quarters * _QUARTER) // 60
-        day, minute = minute_of_week // _MINUTES % 7, minute_of_week % _MINUTES
+        wall = (starts + offsets(self.zone, starts)) // 60
+        day, minute = (wall // _MINUTES + _THURSDAY) % 7, wall % _MINUTES
         today = np.isin(day, self.days)
         if self.start < self.end:
             return np.asarray(today & (minute >= self.start) & (minute < self.end))
@@ -72,8 +70,15 @@ def _any(hours: Sequence[Weekly], starts: Ints, *, none: bool) -> npt.NDArray[np
     return np.asarray(np.logical_or.reduce([weekly.hold(starts) for weekly in hours]))
 
 
+def offsets(zone: str, instants: Ints) -> Ints:
+    """The seconds by which a wall clock in `zone` is ahead of UTC, at each of `instants`."""
+    if zone == "UTC":
+        return np.zeros(len(instants), dtype=np.int64)
+    first, each = np.unique(instants // _QUARTER, return_inverse=True)
+    return np.array([_offset(zone, quarter) for quarter in first.tolist()], dtype=np.int64).reshape(-1)[each]
+
+
 @lru_cache(maxsize=4096)
-def _wall(zone: str, quarter: int) -> int:
-    """The minute of the week (from Monday 00:00) that a wall clock shows at the beginning of a quarter of an hour."""
-    local = datetime.fromtimestamp(quarter * _QUARTER, UTC).astimezone(ZoneInfo(zone))
-    return (local.weekday() * 24 + local.hour) * 60 + local.minute
+def _offset(zone: str, quarter: int) -> int:
+    ahead = datetime.fromtimestamp(quarter * _QUARTER, ZoneInfo(zone)).utcoffset()
+    return 0 if ahead is None else int(ahead.total_seconds())

@@ -25,10 +25,11 @@ import numpy as np
 
 from watcher.errors import clip
 from watcher.model import SHARE, USERS, Floats, Ints, Series
-from watcher.rules.columns import Column
+from watcher.rules.columns import MAX_WINDOWS, Column
 from watcher.rules.frame import Frame, released
-from watcher.rules.ground import Await, Condition, Shown, Tally
-from watcher.rules.rule import WEIGHT, Bools, Join, Part, Requirement, Rule, Share
+from watcher.rules.ground import LEARNING, Await, Condition, Shown, Tally
+from watcher.rules.history import History, limits
+from watcher.rules.rule import WEIGHT, Baseline, Bools, Join, Part, Requirement, Rule, Share
 from watcher.rules.timeline import Track
 
 Columns = Mapping[str, Column]
@@ -37,6 +38,9 @@ ColumnsOf = Callable[[Series], Columns]
 
 AwaitsOf = Callable[[Series, str], bool]
 """Whether a signal at a label set was never answered for, though it is going to be asked for."""
+
+HistoryOf = Callable[[Series, str], History | None]
+"""The past of a signal as it is read at a label set."""
 
 _NAMES = 3  # of label sets in breach that are told
 
@@ -50,6 +54,7 @@ class Joined:
         places: Sequence[Series],
         columns_of: ColumnsOf,
         awaits: AwaitsOf,
+        histories: HistoryOf,
         *,
         after: int | None,
         horizon: int,
@@ -63,7 +68,7 @@ class Joined:
         after = self.until - self.width if after is None else after
         low = after // self.width
         starts = np.arange(low, max(self.until // self.width, low), dtype=np.int64) * self.width
-        grid = _Grid(starts, after, self.until - horizon, awaits)
+        grid = _Grid(starts, after, self.until - horizon, awaits, histories, rule.hold)
         self._grid = grid
         self._members = [_Member(rule, place, columns, grid) for place, columns in at_place]
         open_ = np.ones(len(starts), dtype=np.bool_) if rule.hours is None else rule.hours.hold(starts)
@@ -124,10 +129,7 @@ class Joined:
         sides = self._members[0].sides
         if rule.join is Join.ANY and index is not None:
             sides = sorted(sides, key=lambda side: not side.held[index])
-        return tuple(
-            Shown(s.part.measures, None if index is None else _number(s.value[index]), s.part.level.value)
-            for s in sides
-        )
+        return tuple(side.shown(index) for side in sides)
 
     def tally(self, at: int) -> Tally | None:
         """What a share counted at event time `at`."""
@@ -150,12 +152,20 @@ class Joined:
         return None if self._verdict.counted is not None or frame is None else frame.weight(at)
 
     def newest_marks(self) -> tuple[str, ...]:
-        """What the newest window of the first part is, where none of it is judged."""
+        """What the newest window of the first part is, where none of it is judged; and where something is learning."""
         frame = self._members[0].sides[0].frame
-        return () if self._verdict.judged[-1:].any() or frame is None else frame.newest_marks()
+        learning = (LEARNING,) if self.is_learning else ()
+        return learning if self._verdict.judged[-1:].any() or frame is None else (*learning, *frame.newest_marks())
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether, in the newest window, something is measured and not judged for want of history."""
+        return any(side.unlearned[-1:].any() for member in self._members for side in member.sides)
 
     def _index(self, at: int | None) -> int | None:
-        """Grid index of the window with event time `at`; of the newest judged one for None."""
+        """Grid index of the window with event time `at`; for None of the newest one that is judged, or learning."""
+        if at is None and self.is_learning:
+            return len(self._grid.starts) - 1
         if at is None:
             return int(self._judged[-1]) if len(self._judged) else None
         index = int(np.searchsorted(self._grid.starts, at - self.width))
@@ -174,6 +184,8 @@ class _Grid:
     after: int
     abandoned: int
     awaits: AwaitsOf
+    histories: HistoryOf
+    hold: int  # the rule's `for`
 
 
 class _Side:
@@ -183,11 +195,13 @@ class _Side:
         self.part = part
         self.frame: Frame | None = None
         self.value: Floats = np.full(len(grid.starts), np.nan)
+        self.normal = self.limit = self.value  # of a baseline
         self.judged: Bools = np.zeros(len(grid.starts), dtype=np.bool_)
         self.held = self.clear = self.judged
         column = _column(part, columns)
         self.is_there = column is not None or any(grid.awaits(place, signal) for signal in part.signals)
         self.unasked: Bools = ~self.judged
+        self.unlearned: Bools = self.judged  # measured, and not judged for want of history
         if column is None:
             return
         self.frame = frame = Frame(
@@ -195,17 +209,55 @@ class _Side:
             column,
             columns,
             after=grid.after,
-            look_back=part.aggregate.windows(column.width),
+            look_back=MAX_WINDOWS if part.baseline is not None else part.aggregate.windows(column.width),
         )
         times = (grid.starts // column.width + 1) * column.width
         self.unasked = (times > column.frontier) & (column.frontier > grid.abandoned)
         if not len(frame.times):
             return
         at = np.minimum(np.searchsorted(frame.times, times), len(frame.times) - 1)
-        self.judged = frame.times[at] == times
-        self.value = np.where(self.judged, frame.measure(part.aggregate)[at], np.nan)
-        self.held = self.judged & frame.when(part)[at]
-        self.clear = self.judged & frame.clear(part)[at]
+        measured = frame.times[at] == times
+        self.value = np.where(measured, frame.measure(part.aggregate)[at], np.nan)
+        if part.baseline is not None:
+            self._against(part.baseline, place, frame, grid)
+        elif part.burn is not None:
+            self.judged = measured & frame.covered(part.aggregate)[at]
+            shorter = part.level.holds(frame.measure(part.burn.short))[at]
+            self.held = self.judged & frame.when(part)[at] & shorter
+            self.clear = self.judged & ~self.held
+        else:
+            self.judged = measured
+            self.held = measured & frame.when(part)[at]
+            self.clear = measured & frame.clear(part)[at]
+        self.unlearned = measured & ~self.judged
+
+    def _against(self, baseline: Baseline, place: Series, frame: Frame, grid: _Grid) -> None:
+        """Judge against what was normal, where enough is known of it."""
+        history = grid.histories(place, self.part.signal)
+        if history is None:
+            return
+        slots = history.with_(frame.slots(baseline.slot))
+        above, looks = self.part.level.above, self.part.aggregate.windows(frame.width) * frame.width
+        before = looks - frame.width + grid.hold
+        self.normal, self.limit = limits(slots, baseline, above=above, starts=grid.starts, before=before)
+        self.judged = ~np.isnan(self.value) & ~np.isnan(self.limit)
+        past = self.value > self.limit if above else self.value < self.limit
+        self.held = self.judged & past
+        self.clear = self.judged & ~past
+
+    def shown(self, index: int | None) -> Shown:
+        """Its number in one window, the level there, and what is normal."""
+        part = self.part
+        value = None if index is None else _number(self.value[index])
+        if part.baseline is not None:
+            limit, normal = (None if index is None else _number(of[index]) for of in (self.limit, self.normal))
+            return Shown(part.measures, value, limit, normal)
+        if part.burn is None:
+            return Shown(part.measures, value, part.level.value)
+        budget, above = part.burn.budget, part.level.above
+        burn = None if value is None else (value if above else 1 - value) / budget
+        target = budget if above else 1 - budget
+        return Shown(part.measures, value, part.level.value, target, burn, part.aggregate.seconds)
 
 
 class _Member:

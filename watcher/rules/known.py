@@ -9,18 +9,16 @@ of the same labels, or else in that of the whole product or project, where the v
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 
 from watcher.clock import DAY
 from watcher.model import Answer, Points, Query, Series, Span
 from watcher.rules.columns import Column, Losses
+from watcher.rules.past import Past, PointsOf
 from watcher.rules.rule import companions
 
 KEPT = DAY  # at most, for alerts that lag: a series that is no longer asked for must not hold its neighbours' windows
-
-PointsOf = Callable[[Series, int], Points | None]
-"""Recorded points of a series whose windows start at or after an instant."""
 
 Project = tuple[str, str, str]
 
@@ -37,6 +35,7 @@ class Known:
         self.columns: dict[Series, Column] = {}
         self.expected: frozenset[Series] = frozenset()  # what is going to be asked for, as far as that is known
         self.losses = Losses()
+        self.past = Past(self.columns, self.places)
         self._horizon = horizon
         self._step = horizon // 2
 
@@ -57,6 +56,8 @@ class Known:
     def _put(self, series: Series, brought: Iterable[Points], answer: Answer) -> bool:
         is_new = series not in self.columns
         column = self.columns.setdefault(series, Column(width=answer.query.width))
+        if is_new:
+            self.past.open(series)
         after, losses = self.decided(column.frontier), self.losses
         moved = [column.merge(_within(p, answer.asked, losses), after=after, losses=losses) for p in brought]
         moved.append(column.answer(answer.asked, answer.settled, after=after, losses=losses))
@@ -88,7 +89,7 @@ class Known:
         """Forget the windows of a series that nothing with a mark at or after event time `before` looks at."""
         column = self.columns[series]
         before = max(before, column.frontier - KEPT)
-        column.trim(before - (look_back + 1) * column.width)
+        column.trim(self.past.cut(series, before - (look_back + 1) * column.width))
 
     def recall(
         self,
@@ -106,8 +107,9 @@ class Known:
         `covered` is the end of what was asked for, `holes` what nobody answered for after event time `since`.
         """
         column = self.columns[series] = Column(width=query.width)
+        self.past.open(series)
         since = max(since, covered - KEPT)
-        known = points(series, since - (look_back + 1) * query.width)
+        known = points(series, self.past.cut(series, since - (look_back + 1) * query.width))
         if known is not None:  # a clock that was ahead may have left points beyond
             column.merge(_within(known, Span(0, covered), self.losses), after=0, losses=self.losses)
         asked = Span(since, covered - query.settle * query.width)

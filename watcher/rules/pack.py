@@ -10,17 +10,32 @@ stops judging a rule's sense at its first wrong type, and its validators do not 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from watcher.clock import DAY
 from watcher.errors import ConfigError, Problem, clip
+from watcher.model import SIGNALS, Worse
 from watcher.rules.hours import Hours, Weekly
-from watcher.rules.rule import Aggregate, By, Join, Kind, Level, Part, Place, Requirement, Rule, Share
-from watcher.rules.sense import aggregates, problems_of, texts_of
-from watcher.rules.shapes import PERCENTILE, Of, PackShape, PartShape, RuleShape, Side, WeeklyShape, When
+from watcher.rules.rule import Aggregate, Baseline, Burn, By, Join, Kind, Level, Part, Place, Requirement, Rule, Share
+from watcher.rules.sense import aggregates, limit_of, problems_of, texts_of
+from watcher.rules.shapes import (
+    PERCENTILE,
+    BaselineShape,
+    Of,
+    PackShape,
+    Pair,
+    PartShape,
+    RuleShape,
+    Side,
+    WeeklyShape,
+    When,
+)
 from watcher.yamlfile import Document, Loc, load
 
 MAX_RULES = 1_000
+_WEEKS = 4  # that a seasonal baseline looks back on, unless told: one odd week moves a median of four little
 
 
 def load_packs(paths: Sequence[Path], *, pages: bool = True) -> tuple[Rule, ...]:
@@ -106,7 +121,7 @@ def read_pack(document: Document, *, pages: bool = True) -> list[Rule]:
 def _rule(shape: RuleShape, document: Document, loc: Loc) -> Rule:
     place = document.problem(loc, "")
     clear, share = shape.clear, shape.share
-    lead, *others = [_part(part) for part in shape.parts()]
+    lead, *others = _burns(shape) if shape.objective is not None else [_part(part) for part in shape.parts()]
     cleared = _level(clear) if clear is not None and (clear.above, clear.below) != (None, None) else None
     return Rule(
         name=shape.alert,
@@ -115,8 +130,10 @@ def _rule(shape: RuleShape, document: Document, loc: Loc) -> Rule:
         aggregate=lead.aggregate,
         level=lead.level,
         clear=cleared if share is None and shape.when is not None else lead.clear,
+        baseline=lead.baseline,
+        burn=lead.burn,
         others=tuple(others),
-        join=Join.ANY if shape.any is not None else Join.ALL,
+        join=Join.ALL if shape.any is None and shape.objective is None else Join.ANY,
         share=None
         if share is None
         else Share(level=Level(above=True, value=share.above), at_least=share.at_least, by=By(share.by), clear=cleared),
@@ -137,22 +154,61 @@ def _rule(shape: RuleShape, document: Document, loc: Loc) -> Rule:
 
 def _part(shape: PartShape) -> Part:
     """One condition. Its shape was checked: it has a signal or a pair, and one aggregate."""
-    signal, per = (shape.signal, "") if shape.ratio is None else (shape.ratio.failed, shape.ratio.total)
-    assert signal is not None
+    signal, per = _measured(shape.signal, shape.ratio)
+    moving = limit_of(shape.when)
     return Part(
         signal=signal,
         per=per,
         aggregate=_aggregate(shape.when),
         level=_level(shape.when),
         clear=None if shape.clear is None else _level(shape.clear),
+        baseline=None if moving is None else _baseline(moving[1]),
     )
 
 
+def _measured(signal: str | None, ratio: Pair | None) -> tuple[str, str]:
+    """The signal, and what it is divided by."""
+    if ratio is not None:
+        return ratio.failed, ratio.total
+    assert signal is not None
+    return signal, ""
+
+
 def _level(side: When | Side) -> Level:
-    if side.above is not None:
-        return Level(above=True, value=side.above)
-    assert side.below is not None
-    return Level(above=False, value=side.below)
+    above = side.above is not None
+    value = side.above if above else side.below
+    assert value is not None
+    return Level(above=above, value=math.nan if isinstance(value, BaselineShape) else value)
+
+
+def _baseline(shape: BaselineShape) -> Baseline:
+    if shape.baseline:
+        return Baseline(spread=shape.spread, at_least=shape.at_least, span=shape.baseline)
+    return Baseline(
+        spread=shape.spread,
+        at_least=shape.at_least,
+        period=7 * DAY,
+        cycles=shape.weeks or _WEEKS,
+        zone=shape.time_zone or "UTC",
+    )
+
+
+def _burns(shape: RuleShape) -> list[Part]:
+    """One condition for each burn: an average past the share of failures at which the budget goes so fast."""
+    assert shape.objective is not None
+    signal, per = _measured(shape.signal, shape.ratio)
+    above = bool(per) or SIGNALS[signal].worse is Worse.UP
+    budget = 1 - shape.objective.target
+    return [
+        Part(
+            signal=signal,
+            per=per,
+            aggregate=Aggregate(kind=Kind.AVG, seconds=burn.long),
+            level=Level(above=above, value=burn.factor * budget if above else 1 - burn.factor * budget),
+            burn=Burn(short=Aggregate(kind=Kind.AVG, seconds=burn.short), budget=budget),
+        )
+        for burn in shape.objective.burn
+    ]
 
 
 def _aggregate(when: When) -> Aggregate:

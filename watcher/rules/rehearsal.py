@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +22,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from watcher.clock import HOUR
 from watcher.errors import ConfigError, Problem
 from watcher.model import Answer, Points, Query, Series, Span, State, Transition
+from watcher.rules.columns import MAX_WINDOWS
 from watcher.rules.engine import Engine
 from watcher.rules.pack import load_packs
 from watcher.rules.rule import NO_DATA_REASON, Rule
@@ -85,6 +87,8 @@ class SeriesShape(Strict):
     channel: str | None = None
     values: Windows
     weights: Windows | None = None
+    history: Annotated[Windows, Field(min_length=1)] | None = None
+    """Windows that were recorded again and again before the test starts, for as long as a baseline looks back."""
 
 
 class ExpectShape(Strict):
@@ -221,7 +225,9 @@ class _Test:
         answers = [self._answer(shape) for shape in self._test.series]
         queries = [answer.query for answer in answers]
         now = max((answer.received_at for answer in answers), default=0.0)
-        engine.restore([], queries=queries, covered={}, points=lambda series, since: None, now=now)
+        past = {a.query.series[0]: s.history for a, s in zip(answers, self._test.series, strict=True) if s.history}
+        covered = {a.query.id: a.asked.start for a in answers if a.query.series[0] in past}
+        engine.restore([], queries=queries, covered=covered, points=partial(self._recorded, past), now=now)
         said = [t for answer in answers for t in engine.receive(answer, now).transitions]
         for _ in range(2):  # what is judged after one wait may wait for something else
             now += settings.undecided_for + 1
@@ -230,6 +236,18 @@ class _Test:
         for transition in said:
             logs.setdefault(transition.alert_id, []).append(transition)
         return {identity: _standing(log) for identity, log in logs.items()}
+
+    def _recorded(self, past: Mapping[Series, Sequence[float | None]], series: Series, since: int) -> Points | None:
+        """What the store would hold of a series: its history, repeated so that it ends where the test starts."""
+        history = past.get(series)
+        if history is None:
+            return None
+        width, end = self._width, self._test.start // self._width
+        grid = np.arange(max(since // width, end - MAX_WINDOWS), end, dtype=np.int64)
+        cycle = np.array([np.nan if value is None else value for value in history], dtype=np.float64)
+        values = cycle[(grid - end) % len(cycle)]
+        known = ~np.isnan(values)
+        return Points(series=series, width=width, start=grid[known] * width, value=values[known])
 
     def _answer(self, shape: SeriesShape) -> Answer:
         given = {name: value for name in LabelsShape.model_fields if (value := getattr(shape, name)) is not None}

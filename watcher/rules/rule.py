@@ -8,6 +8,7 @@ shape mirrors what users write while this mirrors what is computed.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,12 +17,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from watcher.clock import HOUR, MINUTE
 from watcher.model import SHARE, USERS, Floats, Labels, Series
 from watcher.rules.hours import Hours
 
 Bools = npt.NDArray[np.bool_]
 
 NO_DATA_REASON = "no_data"  # value of the label `reason` of the alert that says that data stopped
+SLOT = 5 * MINUTE  # of what a baseline remembers
 WEIGHT = "weight"  # in `require`: the users or streams behind the value itself, where the vendor says
 
 
@@ -92,11 +95,45 @@ class Requirement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """The limit is what was normal, give or take the larger of `spread` times its usual spread and `at_least`.
+
+    Normal is the median of `slot`-second means in `span` seconds: those around the same time of `cycles` earlier
+    periods (a `period` is a week; `zone` is where its clock hangs), or with no `period` the newest ones.
+    """
+
+    spread: float
+    at_least: float
+    span: int = HOUR
+    period: int = 0
+    cycles: int = 1
+    zone: str = "UTC"
+    slot: int = SLOT
+
+    @property
+    def reach(self) -> int:
+        """Seconds of history that it looks back on; two hours are left for clocks that were put forward or back."""
+        return self.cycles * self.period + self.span + 2 * HOUR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burn:
+    """A share of failures that would use up an objective's allowance too soon, over a long time and a `short` one too.
+
+    `budget` is the share that the objective allows to fail.
+    """
+
+    short: Aggregate
+    budget: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """One condition: an aggregate of one signal beyond a level. `clear` None means the negation of that.
 
     With `per`, each window's number is `signal` divided by `per` (failures by attempts), weighted by `per`, so that an
-    average over several windows is all failures divided by all attempts.
+    average over several windows is all failures divided by all attempts. With `baseline` the level is worked out for
+    each window and `level.value` is NaN. With `burn` the shorter average must be past the level as well.
     """
 
     signal: str
@@ -104,6 +141,8 @@ class Part:
     level: Level
     clear: Level | None = None
     per: str = ""
+    baseline: Baseline | None = None
+    burn: Burn | None = None
 
     @property
     def measures(self) -> str:
@@ -114,6 +153,14 @@ class Part:
     def signals(self) -> tuple[str, ...]:
         """What must be measured for it."""
         return (self.signal, self.per) if self.per else (self.signal,)
+
+    def fills(self, width: int) -> int:
+        """How many windows a breach must last to be past the level by itself; a burn is taken for a total failure."""
+        windows = self.aggregate.windows(width)
+        if self.burn is None:
+            return windows
+        share = self.level.value if self.level.above else 1 - self.level.value
+        return max(1, math.ceil(share * windows))
 
 
 class Join(StrEnum):
@@ -156,8 +203,8 @@ class Share:
 class Rule:
     """One rule. `no_data_after` None means that silence is kept.
 
-    `signal`, `per`, `aggregate`, `level` and `clear` are its first condition (`lead`); `others` join it by `join`. With
-    `share`, the conditions are judged per label set and the alert is about how many of them hold.
+    `signal`, `per`, `aggregate`, `level`, `clear`, `baseline` and `burn` are its first condition (`lead`); `others`
+    join it by `join`. With `share`, the conditions are judged per label set and the alert is about how many hold.
     """
 
     name: str
@@ -165,6 +212,8 @@ class Rule:
     aggregate: Aggregate
     level: Level
     per: str = ""
+    baseline: Baseline | None = None
+    burn: Burn | None = None
     join: Join = Join.ALL
     others: tuple[Part, ...] = ()
     share: Share | None = None
@@ -185,13 +234,21 @@ class Rule:
     @property
     def parts(self) -> tuple[Part, ...]:
         """Every condition, in the order written."""
-        lead = Part(signal=self.signal, aggregate=self.aggregate, level=self.level, clear=self.clear, per=self.per)
+        lead = Part(
+            signal=self.signal,
+            aggregate=self.aggregate,
+            level=self.level,
+            clear=self.clear,
+            per=self.per,
+            baseline=self.baseline,
+            burn=self.burn,
+        )
         return (lead, *self.others)
 
     @property
     def is_joined(self) -> bool:
-        """True where more than one series makes the verdict."""
-        return bool(self.others or self.per or self.share)
+        """True where more than one series, or more than the newest windows of one, makes the verdict."""
+        return bool(self.others or self.per or self.share or self.baseline or self.burn)
 
     @property
     def judges(self) -> frozenset[str]:
@@ -206,6 +263,11 @@ class Rule:
     def windows(self, width: int) -> int:
         """How many windows its verdict looks back on."""
         return max(part.aggregate.windows(width) for part in self.parts)
+
+    def fills(self, width: int) -> int:
+        """How many windows a breach must last before its condition can hold."""
+        each = [part.fills(width) for part in self.parts]
+        return min(each) if self.join is Join.ANY and self.burn is not None else max(each)
 
     def judging_key(self, *, no_data: bool = False) -> str:
         """Changes exactly when the verdicts may: a threshold that changed judges from now (invariant 10)."""

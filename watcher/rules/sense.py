@@ -12,12 +12,26 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from watcher.clock import DAY
+from watcher.clock import DAY, HOUR
 from watcher.errors import Problem
-from watcher.model import SIGNALS, Unit
+from watcher.model import SIGNALS, Unit, Worse
 from watcher.rules import template
-from watcher.rules.rule import WEIGHT
-from watcher.rules.shapes import NAME, PERCENTILE, Of, Pair, PartShape, RuleShape, Side, When, unknown_signal
+from watcher.rules.rule import SLOT, WEIGHT
+from watcher.rules.shapes import (
+    NAME,
+    PERCENTILE,
+    BaselineShape,
+    BurnShape,
+    ObjectiveShape,
+    Of,
+    Pair,
+    PartShape,
+    RuleShape,
+    Side,
+    When,
+    unknown_signal,
+)
+from watcher.rules.template import duration
 from watcher.yamlfile import Document, Loc
 
 RESERVED_LABELS = template.RESERVED | {
@@ -33,6 +47,9 @@ RESERVED_LABELS = template.RESERVED | {
     "alertname",
 }
 _LONGEST_LOOK_BACK = DAY  # of an aggregate: every column is kept for as long
+_SHORTEST_SPAN, _LONGEST_SPAN = HOUR, 7 * DAY  # of a trailing baseline
+_WIDEST = 100  # spreads
+_NO_CLEAR = "clear has a level, but what it is cleared from moves", "leave only `for` in it"
 _UNITS = {
     Unit.RATIO: "shares of 1",
     Unit.SECONDS: "seconds",
@@ -54,6 +71,12 @@ def aggregates(when: When) -> list[tuple[str, int | Of]]:
     named = (("last", when.last), ("avg", when.avg), ("min", when.min), ("max", when.max), ("of", when.of))
     found: list[tuple[str, int | Of]] = [(name, value) for name, value in named if value is not None]
     return found + [(name, value) for name, value in (when.model_extra or {}).items() if PERCENTILE.match(name)]
+
+
+def limit_of(when: When) -> tuple[str, BaselineShape] | None:
+    """The side and the baseline of a condition whose limit moves."""
+    sides = (("above", when.above), ("below", when.below))
+    return next(((name, limit) for name, limit in sides if isinstance(limit, BaselineShape)), None)
 
 
 def texts_of(rule: RuleShape) -> Iterator[tuple[str, Loc, str]]:
@@ -92,6 +115,8 @@ class _Check:
         self._form()
         for loc, part in self._parts():
             self._condition(loc, part)
+        if self.rule.objective is not None:
+            self._objective(self.rule.objective)
         self._share()
         self._clear()
         self._require()
@@ -115,7 +140,7 @@ class _Check:
         """One condition, or a list of them."""
         rule = self.rule
         lists = [name for name, conditions in (("all", rule.all), ("any", rule.any)) if conditions is not None]
-        single = [name for name in ("signal", "ratio", "when") if getattr(rule, name) is not None]
+        single = [name for name in ("signal", "ratio", "when", "objective") if getattr(rule, name) is not None]
         if len(lists) == 2:
             self._add(("any",), "a rule has both all and any", "keep one of them", at_key=True)
         elif lists and single:
@@ -124,8 +149,10 @@ class _Check:
         elif not lists:
             if rule.signal is None and rule.ratio is None:
                 self._add((), "signal is missing", "add `signal:`, `ratio:`, `all:` or `any:`", at_key=True)
-            if rule.when is None:
+            if rule.when is None and rule.objective is None:
                 self._add((), "when is missing", "add `when:`", at_key=True)
+            elif rule.when is not None and rule.objective is not None:
+                self._add(("objective",), "a rule has both when and objective", "keep one of them", at_key=True)
 
     def _parts(self) -> Iterator[tuple[Loc, PartShape]]:
         rule = self.rule
@@ -135,25 +162,83 @@ class _Check:
         if rule.when is not None and rule.all is None and rule.any is None:
             yield (), PartShape(signal=rule.signal, ratio=rule.ratio, when=rule.when)
 
+    def _subjects(self) -> Iterator[tuple[Loc, str | None, Pair | None]]:
+        """What each condition is about."""
+        for loc, part in self._parts():
+            yield loc, part.signal, part.ratio
+        if self.rule.objective is not None:
+            yield (), self.rule.signal, self.rule.ratio
+
     def _condition(self, loc: Loc, part: PartShape) -> None:
-        measured = self._measured(loc, part)
+        measured = self._measured(loc, part.signal, part.ratio)
         self._when((*loc, "when"), part.when, measured)
-        if part.clear is not None:
+        if (moving := limit_of(part.when)) is not None:
+            side, shape = moving
+            self._baseline((*loc, "when"), side, shape, part, measured)
+            if part.clear is not None:
+                self._add((*loc, "clear"), *_NO_CLEAR, at_key=True)
+        elif part.clear is not None:
             self._one_side((*loc, "clear"), part.clear, measured)
             self._healthy((*loc, "clear"), part.clear, part.when)
 
-    def _measured(self, loc: Loc, part: PartShape) -> _Measured | None:
+    def _measured(self, loc: Loc, signal: str | None, ratio: Pair | None) -> _Measured | None:
         """What a condition measures, where that is plain."""
-        if part.signal is not None and part.ratio is not None:
+        if signal is not None and ratio is not None:
             self._add((*loc, "ratio"), "a condition has both signal and ratio", "keep one of them", at_key=True)
             return None
-        if part.ratio is not None:
-            return self._pair((*loc, "ratio"), part.ratio)
-        if part.signal is None:
+        if ratio is not None:
+            return self._pair((*loc, "ratio"), ratio)
+        if signal is None:
             if loc:
                 self._add(loc, "signal is missing", "add `signal:` or `ratio:`", at_key=True)
             return None
-        return _of_signal(part.signal)
+        return _of_signal(signal)
+
+    def _baseline(self, loc: Loc, side: str, shape: BaselineShape, part: PartShape, measured: _Measured | None) -> None:
+        """A limit that moves: what it can be of, and numbers that mean something."""
+        at = (*loc, side)
+        if part.ratio is not None:
+            self._add(at, "a baseline of a pair of counts is not kept", "name one signal", at_key=True)
+        averaged = [value for name, value in aggregates(part.when) if name == "avg" and isinstance(value, int)]
+        if not averaged or averaged[0] < SLOT:
+            what = f"{_words(at)} is made of averages of {duration(SLOT)}, and only the like can be held against it"
+            self._add(at, what, f"write avg: {duration(SLOT)}, or longer", at_key=True)
+        if shape.baseline and not _SHORTEST_SPAN <= shape.baseline <= _LONGEST_SPAN:
+            what = f"{_words(at)}.baseline must be {duration(_SHORTEST_SPAN)} to {duration(_LONGEST_SPAN)}, or week"
+            self._add((*at, "baseline"), what, "write it like 2h")
+        for key in ("weeks", "time_zone"):
+            if shape.baseline and getattr(shape, key) is not None:
+                self._add((*at, key), f"{key} says nothing of a trailing baseline", "take it out", at_key=True)
+        if not 0 < shape.spread <= _WIDEST:
+            self._add((*at, "spread"), f"{_words(at)}.spread must be above 0 and at most {_WIDEST}", "write it like 4")
+        if shape.at_least <= 0:
+            self._add((*at, "at_least"), f"{_words(at)}.at_least must be above 0", "say how little would not matter")
+        elif measured is not None:
+            self._level((*at, "at_least"), shape.at_least, measured, above=False)
+
+    def _objective(self, objective: ObjectiveShape) -> None:
+        """A share that can be missed, of something that has a bad side, and burns that can be reached."""
+        rule = self.rule
+        measured = self._measured((), rule.signal, rule.ratio)
+        name = rule.signal
+        if name is not None and (SIGNALS[name].unit is not Unit.RATIO or SIGNALS[name].worse is Worse.CONTEXT):
+            self._add(("signal",), f"{name} is no share of failures, so it has no objective", "use `when`")
+        elif measured is not None and not 0 < objective.target < 1:
+            remedy = "write it like 99.5%, the share that should be well"
+            self._add(("objective", "target"), "objective.target must lie between 0% and 100%", remedy)
+        elif measured is not None:
+            for i, burn in enumerate(objective.burn):
+                self._burn(("objective", "burn", i), burn, 1 - objective.target)
+
+    def _burn(self, loc: Loc, burn: BurnShape, budget: float) -> None:
+        if not 0 < burn.short < burn.long <= _LONGEST_LOOK_BACK:
+            what = f"{_words(loc)} must have 0s < short < long <= 1d"
+            self._add(loc, what, "write it like {long: 1h, short: 5m, factor: 14.4}")
+        if burn.factor <= 0:
+            self._add((*loc, "factor"), f"{_words(loc)}.factor must be above 0", "write it like 14.4")
+        elif burn.factor * budget >= 1:
+            what = f"{_words(loc)} can never be reached: {burn.factor:g} times {budget:.3g} is all there is"
+            self._add((*loc, "factor"), what, f"write less than {1 / budget:.3g}")
 
     def _pair(self, loc: Loc, pair: Pair) -> _Measured:
         for key, signal in (("failed", pair.failed), ("total", pair.total)):
@@ -186,8 +271,9 @@ class _Check:
             has = "both above and below" if side.above is not None else "neither above nor below"
             self._add(loc, f"{_words(loc)} has {has}", "write one of them", at_key=True)
         if measured is not None:
-            self._level((*loc, "above"), side.above, measured, above=True)
-            self._level((*loc, "below"), side.below, measured, above=False)
+            for name, value in (("above", side.above), ("below", side.below)):
+                if not isinstance(value, BaselineShape):
+                    self._level((*loc, name), value, measured, above=name == "above")
 
     def _level(self, loc: Loc, value: float | None, measured: _Measured, *, above: bool) -> None:
         """A level in the unit of what is measured, that values can be on the named side of."""
@@ -227,6 +313,9 @@ class _Check:
             self._one_side(("clear",), clear, _Measured("a share", Unit.RATIO))
             self._healthy(("clear",), clear, Side(above=rule.share.above), "share")
             return
+        if rule.objective is not None or any(limit_of(part.when) for _, part in self._parts()):
+            self._add(("clear",), *_NO_CLEAR, at_key=True)
+            return
         if rule.all is not None or rule.any is not None:
             remedy = "give each condition its own `clear`, and leave only `for` here"
             self._add(("clear",), "clear has a level, but the rule has several conditions", remedy, at_key=True)
@@ -244,7 +333,7 @@ class _Check:
             return
         pairs = (("above", when.above, "below", clear.below), ("below", when.below, "above", clear.above))
         for side, level, other, back in pairs:
-            if level is None:
+            if level is None or isinstance(level, BaselineShape):
                 continue
             wrong = clear.above if side == "above" else clear.below
             if wrong is not None:
@@ -254,7 +343,7 @@ class _Check:
                 self._add((*loc, other), f"clear.{other} is not on the healthy side of {name}.{side}", remedy)
 
     def _require(self) -> None:
-        judged = {part.signal for _, part in self._parts()}
+        judged = {signal for _, signal, _ in self._subjects()}
         for signal, side in self.rule.require.items():
             loc: Loc = ("require", signal)
             if signal == WEIGHT:
@@ -279,11 +368,11 @@ class _Check:
             return
         if any(name not in SIGNALS for name in require):
             return  # misspelt, and said so
-        for loc, part in self._parts():
-            is_ratio = part.ratio is not None or (part.signal and SIGNALS[part.signal].unit is Unit.RATIO)
+        for loc, signal, ratio in self._subjects():
+            is_ratio = ratio is not None or (signal and SIGNALS[signal].unit is Unit.RATIO)
             if is_ratio:
-                name = part.signal or "ratio"
-                key = "signal" if part.signal is not None else "ratio"
+                name = signal or "ratio"
+                key = "signal" if signal is not None else "ratio"
                 what = f"{name} is a ratio with no minimum behind it: one bad user among three is 33%"
                 remedy = "add `require: {users: {above: 20}}`, or `weight` where the vendor gives one"
                 self._add((*loc, key), what, remedy, at_key=True)
@@ -298,6 +387,9 @@ class _Check:
         if rule.all is not None or rule.any is not None or rule.ratio is not None or rule.share is not None:
             what = "no_data in a rule of several series does not say whose"
             self._add(("no_data",), what, "put it in a rule of one signal", at_key=True)
+        elif rule.objective is not None or any(limit_of(part.when) for _, part in self._parts()):
+            what = "no_data beside a baseline or an objective"
+            self._add(("no_data",), what, "put it in a rule of this signal with a plain level", at_key=True)
 
     def _labels(self) -> None:
         for name, value in self.rule.labels.items():

@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 from watcher.errors import clip
 from watcher.model import SIGNALS
 from watcher.rules.hours import DAYS
-from watcher.yamlfile import Duration, Quantity, Strict
+from watcher.yamlfile import Duration, Quantity, Strict, duration, quantity
 
 OWN_ALERTS = "Watcher"  # names that begin so are the daemon's own alerts, which have their own route
 MAX_CONDITIONS = 8
@@ -77,6 +77,29 @@ def _several(conditions: tuple[PartShape, ...]) -> tuple[PartShape, ...]:
     return conditions
 
 
+def _burns(burns: tuple[BurnShape, ...]) -> tuple[BurnShape, ...]:
+    if not 1 <= len(burns) <= MAX_CONDITIONS:
+        raise ValueError(
+            f"lists {len(burns)} burns; list 1 to {MAX_CONDITIONS}, like {{long: 1h, short: 5m, factor: 14.4}}"
+        )
+    return burns
+
+
+def _season(value: object) -> object:
+    """Seconds of a trailing span; 0 for the same hour of the week."""
+    if value == "week":
+        return 0
+    try:
+        return duration(value)
+    except ValueError:
+        raise ValueError("is neither week nor a duration; write week, or a time like 2h") from None
+
+
+def _limit(value: object) -> object:
+    """A mapping is a baseline; anything else must be a number, and is told so in the same words as elsewhere."""
+    return BaselineShape.model_validate(value) if isinstance(value, Mapping) else quantity(value)
+
+
 def _zone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -90,6 +113,7 @@ SignalName = Annotated[str, AfterValidator(_signal_name)]
 Values = Annotated[tuple[str, ...], BeforeValidator(_one_or_more)]
 ProviderNames = Annotated[tuple[Literal["agora", "vonage", "twilio"], ...], BeforeValidator(_one_or_more)]
 Positive = Annotated[int, Field(ge=1)]
+Season = Annotated[int, BeforeValidator(_season)]
 TimeOfDay = Annotated[int, BeforeValidator(_time_of_day)]
 
 
@@ -110,6 +134,19 @@ class Of(Strict):
     n: Annotated[int, Field(ge=1, le=1000)]
 
 
+class BaselineShape(Strict):
+    """`above:` or `below:` what was normal: the same hour of the `week`, or the time just before."""
+
+    baseline: Season
+    at_least: Quantity
+    spread: Quantity = 4.0
+    weeks: Annotated[int, Field(ge=2, le=8)] | None = None
+    time_zone: Annotated[str, AfterValidator(_zone)] | None = None
+
+
+Limit = Annotated[Quantity | BaselineShape, BeforeValidator(_limit)]
+
+
 class When(Strict):
     """`when:` — percentiles (`p95: 5m`) arrive as extra keys, whose names are checked with the sense."""
 
@@ -121,8 +158,8 @@ class When(Strict):
     min: Duration | None = None
     max: Duration | None = None
     of: Of | None = None
-    above: Quantity | None = None
-    below: Quantity | None = None
+    above: Limit | None = None
+    below: Limit | None = None
 
 
 class Pair(Strict):
@@ -143,6 +180,21 @@ class Clear(Side):
     """`clear:` of a whole rule"""
 
     for_: Duration = Field(default=0, alias="for")
+
+
+class BurnShape(Strict):
+    """One entry of `burn:`"""
+
+    long: Duration
+    short: Duration
+    factor: Quantity
+
+
+class ObjectiveShape(Strict):
+    """`objective:` instead of `when`: a share that should be kept, and how fast what it allows may be used up."""
+
+    target: Quantity
+    burn: Annotated[tuple[BurnShape, ...], AfterValidator(_burns)]
 
 
 class PartShape(Strict):
@@ -189,6 +241,7 @@ class RuleShape(Strict):
     signal: SignalName | None = None
     ratio: Pair | None = None
     when: When | None = None
+    objective: ObjectiveShape | None = None
     all: Conditions | None = None
     any: Conditions | None = None
     share: ShareShape | None = None

@@ -59,6 +59,7 @@ class Speaker:
             cause=Cause.OUT_OF_HOURS if _closed(rule, entry, ground) else entry.cause,
             value=value,
             threshold=threshold,
+            normal=None if alert.silence else shown[0].normal,
             peak=entry.peak,
             users=users,
             weight=ground.weight(entry.at),
@@ -79,6 +80,8 @@ class Speaker:
                 labels=alert.labels,
                 value=None if alert.silence else shown[0].value,
                 threshold=None if alert.silence else shown[0].threshold,
+                normal=None if alert.silence else shown[0].normal,
+                burn=None if alert.silence else shown[0].burn,
                 peak=entry.peak,
                 users=users,
                 starts_at=entry.starts_at,
@@ -110,9 +113,26 @@ def plainly(rule: Rule, shown: Sequence[Shown], tally: Tally | None) -> str:
         names = f": {', '.join(tally.names)}" + (", …" if tally.breached > len(tally.names) else "")
         return f"{tally.breached} of {tally.counted} in breach{names if tally.names else ''}"
     known = [one for one in shown if one.value is not None]
+    if known and rule.burn is not None:
+        return _burning(known[0])
+    if any(one.normal is not None for one in known):
+        return ", ".join(map(_against, known))
     word = " and " if rule.join is Join.ALL else ", "
     told = word.join(f"{one.measures} {_say(one, one.value)}" for one in known)
     return f"{told}; limits {', '.join(_say(one, one.threshold) for one in known)}" if known else ""
+
+
+def _against(one: Shown) -> str:
+    """`video_freeze_ratio 6.1% (normal 1.2%, limit 3.4%)`"""
+    normal = "" if one.normal is None else f"normal {_say(one, one.normal)}, "
+    return f"{one.measures} {_say(one, one.value)} ({normal}limit {_say(one, one.threshold)})"
+
+
+def _burning(one: Shown) -> str:
+    """`join_success_ratio 92.1% over 1h, objective 99.5%: 15.8 times the failures that it allows`"""
+    found = f"{one.measures} {_say(one, one.value)} over {template.duration(one.over)}"
+    times = template.number(one.burn)
+    return f"{found}, objective {_say(one, one.normal)}: {times} times the failures that it allows"
 
 
 def _say(one: Shown, value: float | None) -> str:

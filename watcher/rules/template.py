@@ -31,7 +31,8 @@ MAX_SOURCE = 10_000  # characters of one template
 _UNKNOWN = "unknown"
 
 RESERVED = frozenset(
-    {"value", "threshold", "peak", "users", "labels", "starts_at", "parts", "breached", "counted", "names"}
+    {"value", "threshold", "normal", "burn", "peak", "users", "labels", "starts_at", "parts"}
+    | {"breached", "counted", "names"}
 )
 """Names that a template finds beside the labels: no label may take them."""
 
@@ -94,9 +95,11 @@ def context(
     starts_at: int,
     parts: Sequence[Shown] = (),
     tally: Tally | None = None,
+    normal: float | None = None,
+    burn: float | None = None,
 ) -> dict[str, object]:
     """What a template may name. `product` and `channel` are empty where the alert has none, `breached` and `counted`
-    unknown but for a share."""
+    unknown but for a share, `normal` and `burn` unknown but for a baseline and an objective."""
     return {
         "product": "",
         "channel": "",
@@ -104,10 +107,14 @@ def context(
         "labels": dict(labels),
         "value": value,
         "threshold": threshold,
+        "normal": normal,
+        "burn": burn,
         "peak": peak,
         "users": users,
         "starts_at": rfc3339(starts_at),
-        "parts": [{"signal": p.measures, "value": p.value, "threshold": p.threshold} for p in parts],
+        "parts": [
+            {"signal": p.measures, "value": p.value, "threshold": p.threshold, "normal": p.normal} for p in parts
+        ],
         "breached": None if tally is None else tally.breached,
         "counted": None if tally is None else tally.counted,
         "names": [] if tally is None else list(tally.names),
@@ -181,6 +188,8 @@ def complaint(text: str, label_names: Mapping[str, str]) -> str | None:
         starts_at=0,
         parts=[Shown("video_freeze_ratio", 0.5, 0.25)],
         tally=Tally(1, 2, ("c",)),
+        normal=0.125,
+        burn=15.0,
     )
     if len(text) > MAX_SOURCE:
         return f"it is longer than {MAX_SOURCE} characters"

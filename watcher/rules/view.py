@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from watcher.model import Labels, State
 from watcher.rules.alert import Alert
-from watcher.rules.ground import Ground
+from watcher.rules.ground import LEARNING, Ground
 
 WORDS: Mapping[str, str] = {
     "idle": "nobody was in calls: there is nothing to measure",
     "late": "asked for, and the vendor does not have it yet",
     "no_data": "the vendor answers for this time, with no data",
+    LEARNING: "too little is known of the past to say what is normal now: it is not judged, and will not page",
     "undecided": "the verdict waits for another signal, which is asked for first",
     "unguarded": "judged without the signal that the rule requires, which stayed unknown",
 }
@@ -25,8 +26,9 @@ class AlertView:
     """One alert as it stands.
 
     `since` is the event time at which the state was entered (0: never left inactive), `frontier` the one up to which
-    its windows are known. `marks`: `idle` and `no_data` say what the newest window is, `late` that newer ones were
-    asked for, `undecided` that the verdict waits for something unknown, `unguarded` that it did not (`WORDS`).
+    its windows are known. `marks`: `idle` and `no_data` say what the newest window is, `learning` that it is not judged
+    for want of history, `late` that newer ones were asked for, `undecided` that the verdict waits for something
+    unknown, `unguarded` that it did not (`WORDS`).
     """
 
     id: str
@@ -37,6 +39,8 @@ class AlertView:
     since: int
     value: float | None
     threshold: float | None
+    normal: float | None
+    silence: bool  # it says that data stopped
     frontier: int
     marks: frozenset[str]
 
@@ -64,6 +68,8 @@ def view_of(alert: Alert, ground: Ground, *, is_late: bool) -> AlertView:
         since=head.at if head is not None else 0,
         value=None if alert.silence else shown.value,
         threshold=None if alert.silence else shown.threshold,
+        normal=None if alert.silence else shown.normal,
+        silence=alert.silence,
         frontier=ground.until,
         marks=frozenset({name for name, is_so in marks.items() if is_so} | set(ground.newest_marks())),
     )

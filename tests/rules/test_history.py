@@ -1,0 +1,233 @@
+"""What was normal: slots, medians, spreads, wall clocks, and how the past is kept, forgotten and read again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from tests.rules.series import START, answer, points, query, rule, series
+from watcher.model import Points, Series, State, Transition
+from watcher.rules.engine import Engine
+from watcher.rules.history import History, Slots, limits
+from watcher.rules.rule import Aggregate, Baseline, Burn, Kind, Rule
+from watcher.rules.settings import Judging
+
+HOUR, WEEK, SLOT = 3600, 7 * 86_400, 300
+TWO_HOURS = Baseline(spread=3, at_least=0.02, span=2 * HOUR)
+WEEKS = Baseline(spread=3, at_least=0.02, period=WEEK, cycles=4)
+
+
+def at(text: str) -> int:
+    """Unix seconds of an instant in UTC."""
+    return int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp())
+
+
+def past(values: dict[int, float]) -> Slots:
+    """Slots with some means, by when they begin."""
+    base, end = min(values) // SLOT, max(values) // SLOT + 1
+    means = np.full(end - base, np.nan)
+    for begin, value in values.items():
+        means[begin // SLOT - base] = value
+    return Slots(SLOT, base, means)
+
+
+def hours(*each: tuple[int, float]) -> Slots:
+    """Whole hours of one value."""
+    return past({begin + i * SLOT: value for begin, value in each for i in range(12)})
+
+
+def limit(slots: Slots, baseline: Baseline, start: int, *, above: bool = True, before: int = 0) -> tuple[float, float]:
+    """What is normal and the limit for one window."""
+    normal, line = limits(slots, baseline, above=above, starts=np.array([start]), before=before)
+    return float(normal[0]), float(line[0])
+
+
+def test_a_series_that_never_moved_has_the_least_effect_for_its_limit() -> None:
+    """A spread of zero pages for no hair: the limit is `at_least` away, on either side."""
+    slots = past({i * SLOT: 0.5 for i in range(24)})
+    assert limit(slots, TWO_HOURS, 2 * HOUR) == (0.5, 0.52)
+    assert limit(slots, TWO_HOURS, 2 * HOUR, above=False) == (0.5, 0.48)
+
+
+def test_a_restless_series_has_room_for_its_spread() -> None:
+    """Three times 1.4826 MAD beyond the median, where that is more than `at_least`."""
+    slots = past({i * SLOT: 0.1 if i % 2 else 0.3 for i in range(24)})
+    assert limit(slots, TWO_HOURS, 2 * HOUR) == pytest.approx((0.2, 0.2 + 3 * 1.4826 * 0.1))
+
+
+def test_half_of_the_reference_must_be_known() -> None:
+    """Twelve slots of 24 give a limit, eleven do not."""
+    half = {i * SLOT: 0.1 for i in range(12)}
+    assert limit(past(half), TWO_HOURS, 2 * HOUR) == pytest.approx((0.1, 0.12))
+    del half[0]
+    assert np.isnan(limit(past(half), TWO_HOURS, 2 * HOUR)).all()
+
+
+def test_a_trailing_span_ends_before_what_is_judged() -> None:
+    """The averages and the `for` that are being judged are no part of what they are held against."""
+    slots = past({i * SLOT: 0.1 if i < 24 else 0.9 for i in range(48)})
+    assert limit(slots, TWO_HOURS, 4 * HOUR, before=2 * HOUR) == pytest.approx((0.1, 0.12))
+    assert limit(slots, TWO_HOURS, 4 * HOUR)[0] == 0.9
+
+
+def test_the_same_hour_of_other_weeks_and_one_odd_week() -> None:
+    """Only that hour counts, and an outage in one week of four does not become normal."""
+    now = at("2026-07-06T09:30")
+    monday = at("2026-07-06T09:00")
+    weeks = [(monday - n * WEEK, 0.9 if n == 2 else 0.1) for n in range(1, 5)]
+    others = [(monday - n * WEEK + HOUR, 0.5) for n in range(1, 5)]
+    assert limit(hours(*weeks, *others), WEEKS, now) == pytest.approx((0.1, 0.12))
+    assert limit(hours(*weeks[:2]), replace(WEEKS, spread=1), now)[0] == 0.5  # two weeks are half: a middle, wide apart
+    assert np.isnan(limit(hours(*weeks[:1]), WEEKS, now)).all()
+
+
+def test_the_hour_is_that_of_the_wall_clock() -> None:
+    """Berlin puts its clocks forward on 2026-03-29: nine o'clock there is 08:00 UTC before and 07:00 UTC after."""
+    slots = hours(*[(at(f"2026-03-{day:02}T08:00"), 0.1) for day in (2, 9, 16, 23)])
+    berlin = replace(WEEKS, zone="Europe/Berlin")
+    assert limit(slots, berlin, at("2026-03-30T07:10")) == pytest.approx((0.1, 0.12))
+    assert np.isnan(limit(slots, berlin, at("2026-03-30T08:10"))).all()
+    assert limit(slots, WEEKS, at("2026-03-30T08:10")) == pytest.approx((0.1, 0.12))
+
+
+def test_an_hour_begins_where_it_does_on_the_wall() -> None:
+    """Nine o'clock in Kolkata is half past three in UTC."""
+    slots = hours(*[(at("2026-07-06T03:30") - n * WEEK, 0.1) for n in range(1, 5)])
+    kolkata = replace(WEEKS, zone="Asia/Kolkata")
+    assert limit(slots, kolkata, at("2026-07-06T03:30"))[0] == 0.1
+    assert limit(slots, kolkata, at("2026-07-06T04:29"))[0] == 0.1
+    assert np.isnan(limit(slots, kolkata, at("2026-07-06T03:29"))).all()
+
+
+def test_a_history_is_bounded() -> None:
+    """It keeps as many slots as it reaches back, the newest."""
+    history = History(width=20, slot=SLOT, reach=10 * SLOT)
+    for n in range(100):
+        history.seal(past({n * SLOT: float(n)}), until=(n + 1) * SLOT)
+    assert len(history) == 11
+    assert history.with_(Slots(SLOT)).at(np.array([89, 99])).tolist() == [89.0, 99.0]
+    assert np.isnan(history.with_(Slots(SLOT)).at(np.array([88]))).all()
+
+
+# ── in the engine ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def unusual(baseline: Baseline = TWO_HOURS) -> Rule:
+    """Five minutes above what was normal."""
+    five = Aggregate(kind=Kind.AVG, seconds=300)
+    return replace(rule(above=float("nan"), aggregate=five), baseline=baseline)
+
+
+def of(text: str, *, baseline: Baseline = TWO_HOURS) -> tuple[Engine, tuple[Transition, ...]]:
+    """An engine that was given one series in windows of a minute."""
+    engine = Engine(rules=[unusual(baseline)], settings=Judging())
+    return engine, engine.receive(answer(series(), text, width=60), 0.0).transitions
+
+
+def test_too_little_history_is_neither_alarm_nor_health_and_is_seen() -> None:
+    """Not judged, and said: in the alert's mark and words, and counted by rule."""
+    engine, said = of("1%x9 90%x20")
+    assert said == ()
+    (view,) = engine.alerts()
+    assert "learning" in view.marks
+    assert any("too little is known of the past" in words for words in view.says)
+    assert (view.value, view.threshold) == (0.9, None)
+    assert engine.learning() == {"VideoFreezing": 1}
+    engine.receive(answer(series(), "1%x130", start=START + 31 * 60, width=60), 0.0)
+    assert engine.learning() == {}
+
+
+def test_a_message_says_what_normal_would_have_been() -> None:
+    """In the entry and, where the rule has no summary, in its words."""
+    _, said = of("1%x149 6%x30")
+    assert [t.state for t in said] == [State.FIRING]
+    assert (said[0].normal, said[0].threshold) == pytest.approx((0.01, 0.03))
+    assert said[0].annotations["summary"] == "video_freeze_ratio 4% (normal 1%, limit 3%)"
+
+
+def test_an_objective_says_how_fast_its_budget_burns() -> None:
+    """The value over the long time, the objective, and how many times too many failures that is."""
+    hour, five = (Aggregate(kind=Kind.AVG, seconds=s) for s in (3600, 300))
+    base = rule(signal="join_success_ratio", below=1 - 10 * 0.01, aggregate=hour)
+    engine = Engine(rules=[replace(base, burn=Burn(short=five, budget=0.01))], settings=Judging())
+    said = engine.receive(answer(series("join_success_ratio"), "100%x59 40%x29", width=60), 0.0).transitions
+    assert [t.state for t in said] == [State.FIRING]
+    words = "join_success_ratio 89% over 1h, objective 99%: 11 times the failures that it allows"
+    assert said[0].annotations["summary"] == words
+    assert said[0].normal == pytest.approx(0.99)
+
+
+def test_an_objective_waits_for_half_of_its_long_time() -> None:
+    """A fresh start is no outage of an hour: twenty-nine minutes say nothing, thirty do; idle time counts as known."""
+    hour, five = (Aggregate(kind=Kind.AVG, seconds=s) for s in (3600, 300))
+    burning = replace(rule(above=0.1, aggregate=hour), burn=Burn(short=five, budget=0.01))
+    engine = Engine(rules=[burning], settings=Judging())
+    said = engine.receive(answer(series(), "90%x39", width=60), 0.0).transitions
+    assert [t.at for t in said] == [START + 30 * 60]
+    idle = Engine(rules=[burning], settings=Judging())
+    idle.receive(answer(series("users"), "0x29 50x10", width=60), 0.0)
+    said = idle.receive(answer(series(), "_x30 90%x10", width=60), 0.0).transitions
+    assert [t.at for t in said] == [START + 31 * 60]
+
+
+def test_what_is_recorded_is_read_again_and_a_coarser_source_stands_where_there_is_nothing() -> None:
+    """After a restart the limit is known at once; daily figures of a time before serve where own points end."""
+    own = {"values": "2%x1439"}
+
+    def recorded(of: Series, since: int) -> Points | None:
+        return points(of, own["values"], start=START, width=60) if of == series() else None
+
+    def daily(of: Series, since: int) -> Points | None:
+        if of != series():
+            return None
+        starts = np.arange(START - 28 * 86_400, START, 86_400)
+        return Points(series=of, width=86_400, start=starts, value=np.full(28, 0.04))
+
+    def restored(earlier: bool) -> float | None:
+        engine = Engine(rules=[unusual(WEEKS)], settings=Judging())
+        looked = query(series(), width=60)
+        covered = {looked.id: START + 86_400}
+        source = daily if earlier else None
+        engine.restore([], queries=[looked], covered=covered, points=recorded, now=0.0, earlier=source)
+        engine.receive(answer(series(), "1%x9", start=START + 86_400, width=60), 0.0)
+        return engine.alerts()[0].normal
+
+    assert restored(earlier=False) is None
+    assert restored(earlier=True) == pytest.approx(0.04)
+
+
+def test_a_clock_that_was_ahead_leaves_nothing_in_the_past() -> None:
+    """What is turned back is forgotten there too."""
+    history = History(width=60, slot=SLOT, reach=HOUR)
+    history.seal(past({i * SLOT: 0.1 for i in range(10)}), until=10 * SLOT)
+    history.turn_back(4 * SLOT)
+    assert len(history) == 4
+
+
+def test_what_columns_forgot_gives_the_same_limit_as_what_they_keep() -> None:
+    """Ten hours in pieces of seven minutes, with idle stretches across slots, end at the limit of one answer of all."""
+    rng = np.random.default_rng(3)
+    values = rng.integers(1, 64, 644) / 64
+    users = np.where(np.arange(644) % 17 < 4, 0.0, 50.0)
+    values[users == 0] = 0.0
+    settings = Judging()
+    whole, pieces = (Engine(rules=[unusual()], settings=settings) for _ in range(2))
+    for engine, size in ((whole, 644), (pieces, 7)):
+        for at_ in range(0, 644, size):
+            begin = START + at_ * 60
+            engine.receive(answer(series("users"), users[at_ : at_ + size].tolist(), start=begin, width=60), 0.0)
+            engine.receive(answer(series(), values[at_ : at_ + size].tolist(), start=begin, width=60), 0.0)
+            ours, theirs = engine.alerts()[0], whole.alerts()[0]
+            assert size == 644 or at_ + size < 644 or (ours.normal, ours.threshold) == (theirs.normal, theirs.threshold)
+    assert whole.alerts()[0].normal is not None
+
+
+def test_the_finer_of_two_sources_counts() -> None:
+    """A slot that is known keeps its mean where the other source has another."""
+    history = History(width=60, slot=SLOT, reach=HOUR)
+    history.seal(past({0: 0.4, SLOT: 0.4}), until=2 * SLOT)
+    history.seal(Slots(SLOT, 0, np.array([0.1, np.nan])), until=2 * SLOT)
+    assert history.with_(Slots(SLOT)).at(np.array([0, 1])).tolist() == [0.1, 0.4]
