@@ -17,21 +17,11 @@ from watcher.providers.agora.metrics import METRICS, Metric
 from watcher.providers.agora.payload import Group
 from watcher.providers.agora.settings import Product
 from watcher.providers.agora.slots import SLOT
-from watcher.providers.agora.values import Column, Oddity, Tally
+from watcher.providers.agora.values import Column, Oddity, Row, Tally
 
 MAX_UIDS = 10  # section 3.2
 
 Dimension = Literal["country", "region", "net", "sdk", "os", "device"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One group of users and how a signal is there. `users` None: the vendor did not say."""
-
-    dimension: str
-    value: str
-    users: float | None
-    metric: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

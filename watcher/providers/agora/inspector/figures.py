@@ -109,6 +109,16 @@ class Votes:
         line = self.lines.get(quantity, 1.0)
         return {call: _measure(np.array(values), kind, line) for call, values in calls.items()}
 
+    def overall(self, product: str, signal: str) -> dict[str, Value]:
+        """A signal over all windows, call by call (or whatever `take` was told)."""
+        quantity, kind = MEASURED[signal]
+        found: dict[str, list[float]] = defaultdict(list)
+        for by_call in self._found.get((product, quantity), {}).values():
+            for call, values in by_call.items():
+                found[call] += values
+        line = self.lines.get(quantity, 1.0)
+        return {call: _measure(np.array(values), kind, line) for call, values in found.items()}
+
 
 def _means(stream: Stream) -> Iterable[tuple[int, float]]:
     """The mean of a stream's values, window by window."""

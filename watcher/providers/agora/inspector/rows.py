@@ -65,6 +65,11 @@ class Session:
     audio_freeze: float | None
     video_freeze: float | None
 
+    @property
+    def is_web(self) -> bool:
+        """What a platform calls itself; only the word for Web users matters here."""
+        return self.platform.lower().startswith("web")
+
     def there_in(self, start: int, end: int) -> bool:
         """Whether the user was there at some time in [start, end)."""
         over = self.finished is not False and self.left is not None and self.left > (self.joined or 0)

@@ -30,7 +30,7 @@ from watcher.model import Answer, Points, Purse, Query, Series, Span
 from watcher.providers.agora.inspector import choice
 from watcher.providers.agora.inspector.client import InspectorClient
 from watcher.providers.agora.inspector.figures import MEASURED, SAMPLED, WANTED, WIDTH, Value, Votes
-from watcher.providers.agora.inspector.rows import Call, Session
+from watcher.providers.agora.inspector.rows import Call
 from watcher.providers.agora.inspector.settings import MOST, CallInspector, CallLimits
 from watcher.providers.agora.values import Oddity, Tally
 from watcher.providers.vendortime import VendorTime
@@ -95,7 +95,7 @@ class CallSample:
         listed, unseen = await self._running(asked, purse, tally)
         sampled = _Sampled(
             Votes(
-                loss_scale=0.01 if self._settings.loss == "percent" else 1.0,
+                loss_scale=self._settings.loss_scale,
                 lines={"video_loss": self._settings.lines.video_loss, "audio_loss": self._settings.lines.audio_loss},
             )
         )
@@ -182,7 +182,7 @@ class CallSample:
             return False
         sids = [session.sid for session in drawn]
         streams = await self._client.metrics(self._app_id, call.id, asked, sids, purse, tally, wanted=WANTED)
-        sampled.votes.take(call.channel or call.id, streams, frozenset(s.sid for s in drawn if _is_web(s)))
+        sampled.votes.take(call.channel or call.id, streams, frozenset(s.sid for s in drawn if s.is_web))
         sampled.users += len({(s.uid, s.account) for s in drawn})
         sampled.calls += 1
         return True
@@ -239,11 +239,6 @@ def _worst(series: Series, at: int, sampled: _Sampled, there: int) -> str:
 
 def _shown(signal: str, value: float) -> str:
     return f"{value * 100:.1f}%" if signal.endswith("_ratio") else f"{value / 125:.0f} kbit/s"
-
-
-def _is_web(session: Session) -> bool:
-    """What a platform calls itself; only the word for Web users matters here."""
-    return session.platform.lower().startswith("web")
 
 
 def _floor(at: float) -> int:

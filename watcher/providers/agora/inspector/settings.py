@@ -66,9 +66,14 @@ class CallInspector(Strict):
         """Requests of one sample of one project: the list, and of each call its sessions and their metrics."""
         return self.pages + 2 * self.calls
 
+    @property
+    def loss_scale(self) -> float:
+        """Makes the vendor's packet loss a share."""
+        return 0.01 if self.loss == "percent" else 1.0
+
     def least_per_day(self, projects: int) -> int:
-        """Requests a day below which samples would come too seldom to see every window."""
-        return _LOOKS * projects * self.requests
+        """Requests a day below which samples would come too seldom to see every window; one is for a failed look."""
+        return _LOOKS * (projects * self.requests + 1)
 
 
 class CallQuota(Strict):
