@@ -50,8 +50,8 @@ async def test_days_from_query_to_points() -> None:
         ("daily Native", "daily_video_freeze_ratio"): [0.25] * 3,
         ("daily WebRTC", "daily_video_freeze_ratio"): [0.25] * 3,
         ("daily Native", "daily_audio_freeze_ratio"): [0.25] * 3,
-        ("daily", "daily_users"): [7.0] * 3,
-        ("daily", "daily_media_seconds"): [420.0] * 3,
+        ("", "daily_users"): [7.0] * 3,
+        ("", "daily_media_seconds"): [420.0] * 3,
     }
     assert {p.start.tolist()[-1] for p in found.points} == {T - DAY}
     assert dict(wire.requests[0].url.params) == {
@@ -128,7 +128,7 @@ async def test_a_row_may_have_either_spelling() -> None:
     """Whatever was asked for."""
     wire = vendor({"usage/by_time": lambda _: {"code": 200, "data": [{"peakCurrentUsers": 5, "ts": T - DAY}]}})
     agora = source(wire, HandClock(NOON), {"daily_peak_users"})
-    assert values(await agora.look(query(agora, "daily"), None, purse(2))) == {("daily", "daily_peak_users"): [5.0]}
+    assert values(await agora.look(query(agora, "daily"), None, purse(2))) == {("", "daily_peak_users"): [5.0]}
 
 
 async def test_days_that_begin_at_midnight_in_china() -> None:

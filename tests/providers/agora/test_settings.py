@@ -133,8 +133,8 @@ def test_days_are_asked_for_where_a_rule_needs_them() -> None:
         ("daily Native", "daily_audio_freeze_ratio"),
         ("daily Native", "daily_join_success_ratio"),
         ("daily WebRTC", "daily_join_success_ratio"),
-        ("daily", "daily_users"),
-        ("daily", "daily_peak_users"),
+        ("", "daily_users"),
+        ("", "daily_peak_users"),
     ]
     assert (days.width, days.delay, days.requests, days.most_requests) == (DAY, 43_200.0, 5, 6)
     standard = account(plan="standard", call_inspector=CALLS)

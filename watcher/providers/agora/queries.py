@@ -107,7 +107,7 @@ def _days(account: AgoraAccount, needed: Set[str]) -> Iterator[Target]:
             pools=(f"{account.name}/{DAYS}",),
             width=DAY,
             delay=float(limits.delay),
-            reach=float(limits.back - 4 * DAY),
+            reach=2.0 * DAY,  # it is kept for weeks, but a day that is told later is no news
             settle=AGAIN,
             every=6.0 * HOUR,
             requests=len(series),
@@ -118,9 +118,12 @@ def _days(account: AgoraAccount, needed: Set[str]) -> Iterator[Target]:
 
 
 def _daily_products(project: Project, signal: str) -> Iterator[str]:
-    """Usage is not told apart by product; quality is, and Web has no audio freezes."""
+    """Usage is the whole project's, so that a rule on quality can ask for it; quality is told by product.
+
+    Web has no audio freezes.
+    """
     if not DAILY_METRICS[signal].quality:
-        yield DAILY
+        yield ""
         return
     for product in project.products:
         if not (signal == "daily_audio_freeze_ratio" and product == "WebRTC"):

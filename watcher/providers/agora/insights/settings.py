@@ -10,7 +10,7 @@ from pydantic import Field
 from watcher.clock import DAY, HOUR
 from watcher.yamlfile import Strict
 
-DAILY = "daily"  # the product of usage, and the first word of the products of quality: never mixed with live ones
+DAILY = "daily"  # the first word of the products of quality: never mixed with live ones
 
 
 class InsightLimits(NamedTuple):
