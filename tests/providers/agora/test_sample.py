@@ -179,14 +179,17 @@ async def test_a_spent_budget_makes_the_sample_smaller() -> None:
     own = town(a=[native("A", 2.0)], b=[native("B1", 4.0), native("B2", 4.0)])
     for requests, users in ((5, 3), (4, 2), (3, 2)):
         spent = purse(requests)
-        agora = source(vendor(own))
+        wire = vendor(own)
+        agora = source(wire)
         found = await agora.look(query(agora), None, spent)
-        assert spent.spent == requests
+        assert spent.spent == len(wire.requests) == requests
         assert set(points(found, "sampled_users_ratio", "").value) == {users / 30}
         assert found.asked == ASKED
         assert found.oddities == ({} if requests == 5 else {"unread": 1})
     for requests in (1, 2):
-        found = await source(vendor(own)).look(query(agora), ASKED.start + 60, purse(requests))
+        wire = vendor(own)
+        found = await source(wire).look(query(agora), ASKED.start + 60, purse(requests))
+        assert len(wire.requests) == requests
         assert (found.points, found.asked) == ((), Span(ASKED.start, ASKED.start))
         assert found.oddities == {"unread": 2}
 
