@@ -338,3 +338,13 @@ async def test_a_failed_request_leaves_its_spend_where_it_may_have_left() -> Non
         await agora.look(query(agora), None, spent)
     assert spent.refunds == 1
     assert APP not in repr(agora)
+
+
+async def test_calls_are_looked_for_as_far_back_as_they_may_have_begun() -> None:
+    """And at least as far back as is asked for."""
+    for longest, covered, back in (("4h", None, 14_400), ("10m", END - 3000, 3_214)):
+        wire = vendor({"lists": lambda _: listed()})
+        agora = source(wire, call_inspector=CALLS | {"longest": longest})
+        await agora.look(query(agora), covered, purse(1))
+        start, end = (int(wire.requests[0].url.params[name]) for name in ("start_ts", "end_ts"))
+        assert end - start == back

@@ -129,8 +129,8 @@ class CallSample:
         """The calls that run in `asked`, and how many were not listed for want of pages."""
         limits = self._limits.lists
         newest = math.floor(self._vendor_time.earliest()) - limits.delay - 1 - self._later
-        longest = min(self._settings.longest, limits.span - 60)
-        span = Span(max(asked.start, newest - longest) if longest < newest - asked.start else newest - longest, newest)
+        back = min(max(self._settings.longest, newest - asked.start), limits.span - 60)
+        span = Span(newest - back, newest)
         found: dict[str, Call] = {}
         unseen = 0
         for number in range(1, self._settings.pages + 1):
