@@ -277,8 +277,9 @@ class _Reader:
         self.problems += [
             self.document.problem(("accounts", index, *fault.loc), fault.what, fault.remedy) for fault in faults
         ]
-        pools = () if faults else provider.pools(settings)
         queries = () if faults else provider.queries(settings, needed)
+        spent = {pool for query in queries for pool in query.pools}
+        pools = () if faults else tuple(pool for pool in provider.pools(settings) if pool.id in spent)
         return AccountConfig(
             settings=settings,
             provider=provider,
@@ -362,7 +363,8 @@ def _unfed(rules: Sequence[Rule], accounts: Sequence[AccountConfig]) -> Iterator
     used = [rule for rule in rules if not _waits_for_provider(rule, accounts)]
     series = [s for account in accounts for query in account.queries for s in query.series]
     for rule, reason in unfed(used, series):
-        why = next((a.provider.missing[rule.signal] for a in accounts if rule.signal in a.provider.missing), "")
+        lacking = [a for a in accounts if not any(s.signal == rule.signal for q in a.queries for s in q.series)]
+        why = next((a.provider.missing[rule.signal] for a in lacking if rule.signal in a.provider.missing), "")
         yield _at(rule, f"{reason}{f' ({why})' if why else ''}", "mend `where` and `signal`, or take the rule out")
 
 

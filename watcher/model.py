@@ -76,6 +76,24 @@ SIGNALS: Mapping[str, SignalInfo] = {
     "participant_failure_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of participants that failed."),
     "participant_drop_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of participants that dropped."),
     "disconnect_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of disconnects caused by the network."),
+    "sampled_users_ratio": SignalInfo(Worse.CONTEXT, Unit.RATIO, "Share of the users in calls that a sample covers."),
+    "daily_video_freeze_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of a day's video time that was frozen."),
+    "daily_audio_freeze_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of a day's audio time that was frozen."),
+    "daily_network_delay_ratio": SignalInfo(
+        Worse.UP, Unit.RATIO, "Share of a day's media time delayed by more than 400 ms."
+    ),
+    "daily_join_success_ratio": SignalInfo(Worse.DOWN, Unit.RATIO, "Share of a day's join attempts that succeeded."),
+    "daily_join_success_5s_ratio": SignalInfo(
+        Worse.DOWN, Unit.RATIO, "Share of a day's join attempts that succeeded within 5 s."
+    ),
+    "daily_users": SignalInfo(Worse.CONTEXT, Unit.COUNT, "Users of a day."),
+    "daily_channels": SignalInfo(Worse.CONTEXT, Unit.COUNT, "Channels of a day."),
+    "daily_joins": SignalInfo(Worse.CONTEXT, Unit.COUNT, "Joins of a day."),
+    "daily_peak_users": SignalInfo(Worse.CONTEXT, Unit.COUNT, "The most users at once in a day."),
+    "daily_peak_channels": SignalInfo(Worse.CONTEXT, Unit.COUNT, "The most channels at once in a day."),
+    "daily_media_seconds": SignalInfo(Worse.CONTEXT, Unit.SECONDS, "A day's time of users in calls."),
+    "daily_video_seconds": SignalInfo(Worse.CONTEXT, Unit.SECONDS, "A day's time of users with video."),
+    "daily_audio_seconds": SignalInfo(Worse.CONTEXT, Unit.SECONDS, "A day's time of users with audio."),
     "daily_published_seconds": SignalInfo(Worse.CONTEXT, Unit.SECONDS, "A day's time of streams published."),
     "daily_subscribed_seconds": SignalInfo(Worse.CONTEXT, Unit.SECONDS, "A day's time of streams subscribed to."),
     "daily_latency_seconds": SignalInfo(Worse.UP, Unit.SECONDS, "Mean latency over a day."),
@@ -168,6 +186,7 @@ class Query:
     windows of an answer may still appear or change. Where one look is several requests (pages), `requests` is how many
     it usually takes and `most_requests` how many it may take; `nodes` is the size of the largest, where the vendor
     counts so. `every` is the shortest time between two looks that makes sense, where that is not the window's length.
+    `family` names requests that the vendor serves together: where one of them fails, others are likely to.
     """
 
     id: str
@@ -182,6 +201,7 @@ class Query:
     requests: int = 1
     most_requests: int = 1
     nodes: int = 0
+    family: str = ""
 
     @property
     def apart(self) -> float:

@@ -125,7 +125,8 @@ def _gaps_in(pool: PoolView, states: Sequence[QueryState], gaps: Sequence[float]
         round_ = even(pool) * sum(state.query.requests for state in states)
         return [max(round_, state.query.apart) for state in states]
     rates = solve(states, gaps, now=0.0, resets_at=float(DAY), reserve=RESERVE * daily, left=float(daily))
-    return [max(1 / rate, shortest(pool.quotas) * len(states)) for rate in rates.now.tolist()]
+    least = shortest(pool.quotas) * len(states)
+    return [max(1 / rate, least, s.query.every) for rate, s in zip(rates.now.tolist(), states, strict=True)]
 
 
 def _rule(rule: Rule, queries: Sequence[QueryPlan], account: AccountConfig, config: Config) -> RulePlan | None:

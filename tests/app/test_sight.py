@@ -83,6 +83,16 @@ def test_a_spent_day_is_blindness_though_no_look_fails() -> None:
     assert eye.view().blind_since is None
 
 
+def test_a_spent_cap_of_the_users_own_is_no_blindness() -> None:
+    """It was set to end somewhere; what the vendor refuses is blindness all the same."""
+    eye = sight()
+    eye.budget([replace(DAY_USAGE, left=0.0, capped=True)], T0 + 3600)
+    assert eye.view().reason == ""
+    refused = replace(DAY_USAGE, capped=True, blocked_until=T0 + DAY, reason=Reason.DAY_QUOTA)
+    eye.budget([refused], T0 + 7200)
+    assert eye.view().reason == "day_quota"
+
+
 def test_the_last_request_of_an_even_day_is_no_blindness() -> None:
     """Minutes before the reset an empty budget is the plan come true."""
     eye = sight()

@@ -18,8 +18,9 @@ from tests.providers.doubles import APP, CUSTOMER, SECRET, TOKEN, FakePurse, Han
 from watcher.errors import ProviderError, Reason
 from watcher.model import Answer, Query, Source, Span
 from watcher.providers.agora.client import Place
-from watcher.providers.agora.payload import Group, Oddity
+from watcher.providers.agora.payload import Group
 from watcher.providers.agora.source import AgoraSource, open_source
+from watcher.providers.agora.values import Oddity
 from watcher.secret import Secret
 
 T = 1_767_225_600

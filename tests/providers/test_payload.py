@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from watcher.errors import ProviderError, Reason
 from watcher.model import Span
-from watcher.providers.agora.payload import Column, Group, Oddity, Tally, by_group, by_uid, contents, flat, top
-from watcher.providers.agora.queries import METRICS
+from watcher.providers.agora.metrics import METRICS
+from watcher.providers.agora.payload import Group, by_group, by_uid, flat, top
+from watcher.providers.agora.refusals import contents
+from watcher.providers.agora.values import Column, Oddity, Tally
 from watcher.providers.http import Reply
 
 USERS, DELAY, AUDIO = METRICS["users"], METRICS["network_delay_ratio"], METRICS["audio_freeze_ratio"]

@@ -9,6 +9,7 @@ from watcher.budget.quota import Quota
 from watcher.errors import ConfigError
 from watcher.model import SIGNALS
 from watcher.providers.agora import AGORA
+from watcher.providers.agora.metrics import METRICS
 from watcher.providers.agora.settings import AgoraAccount
 from watcher.providers.registry import PROVIDERS
 from watcher.yamlfile import loads
@@ -23,6 +24,7 @@ projects:
   - {{name: classroom, app_id: {APP}, products: [Native, WebRTC]}}
 """
 ALL = frozenset(AGORA.signals)
+REALTIME = frozenset(METRICS)
 
 
 def problems(text: str) -> list[str]:
@@ -44,14 +46,15 @@ def test_a_stanza_is_read_without_its_secrets() -> None:
     settings = document.parse(provider.settings)
     assert provider.check(settings, ALL) == ()
     assert "***" in repr(settings)
-    assert len(provider.queries(settings, ALL)) == 13
+    assert len(provider.queries(settings, REALTIME)) == 13
+    assert [q.id for q in provider.queries(settings, ALL)[13:]] == ["acme/classroom/daily"]
 
 
 def test_what_the_registry_offers_agrees_with_the_words_of_the_program() -> None:
-    """Signals are known ones, those declared missing are not offered, and each name is its own settings' word."""
+    """Signals are known ones, so are those that may be missing, and each name is its own settings' word."""
     for name, provider in PROVIDERS.items():
         assert provider.signals <= set(SIGNALS)
-        assert set(provider.missing) <= set(SIGNALS) - provider.signals
+        assert set(provider.missing) <= set(SIGNALS)
         assert provider.settings.model_fields["provider"].annotation.__args__ == (name,)
     assert "no live packet loss" in AGORA.missing["video_packet_loss_ratio"]
 
@@ -103,9 +106,9 @@ def test_faults_of_one_field_have_their_place(old: str, new: str, expected: str)
 @pytest.mark.parametrize("plan", ["starter", "standard"])
 def test_plans_without_a_real_time_api_are_refused_with_the_reason(plan: str) -> None:
     """They are known words; they have no pool and no query."""
-    assert faults(plan=plan) == [
-        f"plan: plan {plan} has no real-time API: Agora offers it on Premium and Enterprise only"
-    ]
+    (fault,) = faults(plan=plan)
+    assert fault.startswith(f"plan: plan {plan} has no RE" if plan == "starter" else f"plan: plan {plan} has no real-")
+    assert ("samples of calls from Standard on" in fault) == (plan == "starter")
     assert AGORA.pools(account(plan=plan)) == ()
     assert AGORA.queries(account(plan=plan), ALL) == ()
 
@@ -118,7 +121,13 @@ OTHER = {"name": "lobby", "app_id": "f" * 32}
     ("changes", "expected"),
     [
         ({}, []),
-        ({"margin": 3}, ["quotas.realtime.per_minute: per_minute 3 leaves no request above the margin of 3"]),
+        (
+            {"margin": 3},
+            [
+                "quotas.realtime.per_minute: per_minute 3 leaves no request above the margin of 3",
+                "quotas.insights.per_minute: per_minute 3 leaves no request above the margin of 3",
+            ],
+        ),
         (
             {"quotas": {"realtime": {"per_day": 1}}},
             ["quotas.realtime.per_day: per_day 1 leaves no request above the margin of 1"],
@@ -217,10 +226,10 @@ def test_nothing_needed_still_asks_for_users() -> None:
 def test_pools_by_scope(scope: str, expected: list[str]) -> None:
     """Each pool has the plan's two quotas, and every query spends in a pool that exists."""
     settings = account(quota_scope=scope, projects=(PROJECT, OTHER), margin=2, plan="enterprise")
-    pools = AGORA.pools(settings)
+    pools = [pool for pool in AGORA.pools(settings) if pool.family == "realtime"]
     assert [pool.id for pool in pools] == expected
     assert all(pool.quotas == (Quota.per_minute(10, margin=2), Quota.per_day(1440, margin=2)) for pool in pools)
-    assert {pool for query in AGORA.queries(settings, ALL) for pool in query.pools} == set(expected)
+    assert {pool for query in AGORA.queries(settings, REALTIME) for pool in query.pools} == set(expected)
 
 
 def test_every_number_can_be_overridden() -> None:

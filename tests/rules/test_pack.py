@@ -151,7 +151,8 @@ def test_every_problem_of_every_file_comes_at_once(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_its_packs_without_tests_and_hidden_versions(tmp_path: Path) -> None:
-    """`*.yaml` at any depth, sorted; not below `tests`, not below dotted folders, and no file twice."""
+    """`*.yaml` at any depth, sorted; not below `tests`, `optional` and dotted folders, and no file twice."""
+    write(tmp_path, "optional/needs_a_setting.yaml", minimal("C"))
     write(tmp_path, "b.yaml", minimal("B"))
     write(tmp_path, "deep/a.yaml", minimal("A"))
     write(tmp_path, "tests/b_test.yaml", "tests: []\n")
@@ -159,6 +160,7 @@ def test_a_folder_is_its_packs_without_tests_and_hidden_versions(tmp_path: Path)
     write(tmp_path, "notes.txt", "not yaml: [")
     rules = load_packs([tmp_path, tmp_path / "b.yaml"])
     assert [rule.name for rule in rules] == ["B", "A"]
+    assert [rule.name for rule in load_packs([tmp_path / "optional"])] == ["C"]
 
 
 def test_a_folder_without_packs_is_a_problem(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from tests.budget.doubles import HandClock, MemoryStore, over, run
 from watcher.budget import Ledger, Pool, Quota, Refusal
+from watcher.budget.purse import LookPurse
 from watcher.clock import day_start
 from watcher.model import Query, Series, Spend
 from watcher.schedule import EvenPolicy, Policy, QueryState, Why, failed, looked, wanted
@@ -81,6 +82,7 @@ class Account:
         self.lost: dict[str, int] = {query.id: 0 for query in self.queries}
         self.lost_at: list[tuple[float, str, int]] = []
         self.slots = 0
+        self.cut_short = 0  # looks that the budget ended early
         self.states: tuple[QueryState, ...] = tuple(QueryState(query=query) for query in self.queries)
         self.restart()
 
@@ -131,7 +133,20 @@ class Account:
             self.clock.wait(10.0)
             self.states = failed(self.states, query.id, at=self.clock.now())
             return
+        if query.requests > 1 and not self._further(query, spend):
+            self.cut_short += 1
         self._answer(query, spend)
+
+    def _further(self, query: Query, first: Spend) -> bool:
+        """The other requests of a look that is several; False where the budget ended before them."""
+        purse = LookPurse(ledger=self.ledger, pools=query.pools, first=first, extra=query.most_requests - 1)
+        for _ in range(query.requests - 1):
+            run(purse.answered(math.floor(self.now)))
+            if not run(purse.spend()):
+                return False
+            for pool in query.pools:
+                self.arrivals[pool].append(self.now)
+        return True
 
     def _answer(self, query: Query, spend: Spend) -> None:
         asked = self.now
@@ -153,7 +168,7 @@ class Account:
 
     def refused_by_vendor(self) -> str:
         """What the vendor would have refused, by its own count; empty where nothing."""
-        for pool in self.pools:
+        for pool in (pool for pool in self.pools if pool.family == "realtime"):
             minute, day = (quota.allowed for quota in pool.quotas)
             if trouble := over(self.arrivals[pool.id], minute=minute, day=day):
                 return trouble

@@ -91,6 +91,7 @@ class AccountLoop:
         self._workers = workers
         self._log = log.get("account").bind(account=account)
         self._held: dict[str, Answer] = {}  # silent ones, until it is known whether anybody was there
+        self._tellers: dict[str, Answer] = {}  # by query, the newest that can name the calls behind its values
         self._stopping = False
         self._bell = anyio.Event()
 
@@ -205,7 +206,9 @@ class AccountLoop:
         """Judge an answer and record everything that follows from it."""
         now = self._clock.now()
         verdicts = self.engine.receive(answer, now)
-        verdicts = replace(verdicts, transitions=named(verdicts.transitions, answer))
+        if answer.worst is not None:
+            self._tellers[answer.query.id] = answer
+        verdicts = replace(verdicts, transitions=named(verdicts.transitions, self._tellers.values()))
         skipped = self._attention.received(answer, verdicts.transitions, self.covered)
         self.covered |= skipped
         self.states = tuple(

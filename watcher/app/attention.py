@@ -275,7 +275,8 @@ def _users_of(queries: Sequence[Query]) -> dict[str, Series]:
     known = {s for q in queries for s in q.series if s.signal == USERS}
     found: dict[str, Series] = {}
     for query in queries:
-        places = companions(query.series[0], USERS) if query.series else ()
+        one_product = len({series.product for series in query.series}) == 1  # else no one series tells all of it
+        places = companions(query.series[0], USERS) if one_product else ()
         if (place := next((p for p in places if p in known), None)) is not None:
             found[query.id] = place
     return found

@@ -189,6 +189,8 @@ def _before(told: Transition) -> _Failure:
 
 def _shut_by(usage: Usage, now: float) -> _Shut | None:
     """Why nothing can be asked of a pool for long, if so."""
+    if usage.capped and usage.reason is None:
+        return None  # the user's own cap on something extra: that it is spent was the wish
     if usage.window_seconds < DAY:
         if usage.blocked_until is None and usage.free_at - now > usage.window_seconds + _JAM:
             return _Shut(Reason.BUDGET, usage.free_at)

@@ -6,7 +6,7 @@ know series. So this stands between the two: transitions that fire get a line wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from watcher.errors import clip
@@ -16,12 +16,18 @@ WORST = "worst"  # the annotation's name
 _MOST = 300  # characters
 
 
-def named(transitions: Sequence[Transition], answer: Answer) -> tuple[Transition, ...]:
-    """The transitions, with the worst calls in those that fire because of this answer."""
-    if answer.worst is None:
-        return tuple(transitions)
-    series = {(_labels(s), s.signal): s for s in answer.query.series}
-    return tuple(_named(transition, answer, series) for transition in transitions)
+def named(transitions: Sequence[Transition], answers: Iterable[Answer]) -> tuple[Transition, ...]:
+    """The transitions, with the worst calls in those that fire.
+
+    `answers` are the newest of each query: what is judged may have waited for another one, as for a `require`.
+    """
+    found = tuple(transitions)
+    if not found:
+        return found
+    for answer in answers:
+        series = {(_labels(s), s.signal): s for s in answer.query.series}
+        found = tuple(_named(transition, answer, series) for transition in found)
+    return found
 
 
 def _named(

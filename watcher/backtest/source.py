@@ -42,6 +42,10 @@ class RecordedSource:
         """What the vendor would have answered now."""
         now = self._clock.now()
         await purse.answered(math.floor(now))
+        for _ in range(query.requests - 1):  # what a real look of several requests would have cost
+            if not await purse.spend():
+                break
+            await purse.answered(math.floor(self._clock.now()))
         self._note_gap(query, now, covered)
         asked, lost = asks(query, now, covered, begin=self._begin, end=self._end)
         found = (points_of(self._columns, series, query.width, asked) for series in query.series)

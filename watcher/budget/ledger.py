@@ -27,7 +27,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from watcher.budget.book import ASSUMED, Book
-from watcher.budget.quota import Block, Kind, Pool, Quota, Refusal, decide, earliest, view, weighing
+from watcher.budget.pace import LONGEST_REQUEST, Pace
+from watcher.budget.quota import SECOND, Block, Kind, Pool, Quota, Refusal, decide, earliest, view, weighing
 from watcher.budget.usage import Counts, Usage
 from watcher.budget.vendorclock import ARRIVAL, Saved, VendorClock
 from watcher.clock import DAY, HOUR, MINUTE, Clock, day_start, minute_start
@@ -37,9 +38,6 @@ from watcher.workers import Workers
 
 KEEP = 2 * DAY + HOUR
 """Seconds for which a spend is kept in memory, and must be kept in the store: today, yesterday and every doubt."""
-
-LONGEST_REQUEST = 30.0
-"""Real seconds after which an unanswered request has arrived, or never will (above every transport deadline)."""
 
 _CLOCK = "clock"
 _BLIND = "blind/"
@@ -67,6 +65,7 @@ class Ledger:
         self._workers = workers
         self._boot = boot
         self._book = Book(self.pools)
+        self._pace = Pace(self.pools, opened=-math.inf)  # until `open`
         self._time = VendorClock(now=0.0, mono=0.0, boot=boot)  # until `open`
         self._saved: Saved | None = None
         self._opened = 0.0
@@ -95,6 +94,7 @@ class Ledger:
         self._saved = Saved.parse(clock) if clock else None
         self._time = VendorClock(now=now, mono=mono, boot=self._boot, saved=self._saved)
         self._opened = mono
+        self._pace = Pace(self.pools, opened=mono, longest=LONGEST_REQUEST * max(1.0, self._clock.rate))
         self._blocks = {pool: block for pool, text in blind.items() if text and (block := _parse_block(text))}
         await self._load()
         await self._write(self._assume())
@@ -160,6 +160,10 @@ class Ledger:
         if isinstance(decision, Refusal):
             self._count(refused=1)
             return replace(decision, at=_later(now, decision.at - at))
+        for pool in pools:
+            if (wait := self._pace.free_at(pool, mono) - mono) > 0:
+                self._count(refused=1)
+                return Refusal(at=_later(now, wait), pool=pool, window=SECOND, reason=Reason.BUDGET)
         spend = Spend(
             id=uuid.uuid4().hex,
             account=self.account,
@@ -177,6 +181,7 @@ class Ledger:
             raise
         self._sent[spend.id] = mono
         self._waiting.add(spend.id)
+        self._pace.sent(spend.id, spend.pools, mono)
         self._count(granted=1)
         for pool in spend.pools:
             self._granted[pool] += 1
@@ -188,6 +193,7 @@ class Ledger:
         Raises `StoreError`; the spend stands then.
         """
         await self._run(lambda: self._store.refund(spend.id))
+        self._pace.refunded(spend.id)
         self._discard(spend.id)
         self._count(refunded=1)
 
@@ -197,6 +203,7 @@ class Ledger:
         Where the store fails, what was learned holds in memory and is written with the next spend.
         """
         now, mono = self._read()
+        self._pace.answered(spend.id, mono)
         sent = self._sent.pop(spend.id, None)
         self._waiting.discard(spend.id)
         if sent is None or spend.id not in self._book:
@@ -247,6 +254,10 @@ class Ledger:
         """Vendor time less run clock, in seconds, as learned."""
         return self.vendor_now() - self._clock.now()
 
+    async def wait_until(self, at: float) -> None:
+        """Sleep until an instant of the run clock: a quota per second is waited for, not given up for."""
+        await self._clock.sleep_until(at)
+
     def vendor_now(self) -> float:
         """Vendor time: for the arithmetic of slots. Does not step when the wall clock does."""
         return self._time.at(self._clock.monotonic())
@@ -270,6 +281,10 @@ class Ledger:
         if quota.kind is Kind.DAY:
             spent += sum(w.units for w in weights if w.end == start and w.id.startswith(ASSUMED))
         blocked = block.until + self._time.skew if block else None
+        left, free_at = max(0.0, quota.allowed - weighing(quota, weights, at, skew)), earliest(quota, weights, skew)
+        if quota.kind is Kind.SECOND:
+            mono = self._clock.monotonic()
+            left, free_at = float(self._pace.left(pool.id, mono)), at + self._pace.free_at(pool.id, mono) - mono
         return Usage(
             account=self.account,
             family=pool.family,
@@ -279,15 +294,16 @@ class Ledger:
             limit=quota.limit,
             allowed=quota.allowed,
             spent=spent,
-            left=max(0.0, quota.allowed - weighing(quota, weights, at, skew)),
+            left=left,
             resets_at=start + width + late - ahead,
-            free_at=max(at, earliest(quota, weights, skew), blocked or at) - ahead,
+            free_at=max(at, free_at, blocked or at) - ahead,
             blocked_until=blocked - ahead if blocked else None,
             reason=block.reason if block else None,
             worst=self._book.worst(pool.id, quota),
             total=self._book.total(pool.id),
             refused_by_vendor=self._refused_by_vendor[pool.id],
             granted=self._granted[pool.id],
+            capped=pool.capped,
         )
 
     # ── stamps ───────────────────────────────────────────────────────────────────────────────────────────────────────

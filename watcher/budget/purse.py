@@ -3,7 +3,7 @@
 A retry or a second domain is a new spend, and at most one extra per look (design, invariant 1), so that a vendor in
 trouble costs no more than twice what a healthy one does. Looks that page through results need more; their provider says
 how many. A refund gives the unit back to the account, never the attempt to the look: a host that cannot be reached must
-not be tried for ever.
+not be tried for ever. A quota per second is waited for, since that is a second; every other ends the look.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from watcher.budget.ledger import Ledger
-from watcher.budget.quota import Refusal
+from watcher.budget.quota import SECOND, Refusal
 from watcher.model import Purse, Spend
+
+_PATIENCE = 2  # waits for a quota per second; one is enough unless a request was never answered
 
 
 class LookPurse:
@@ -35,6 +37,11 @@ class LookPurse:
             return False
         self._extra -= 1
         decision = await self._ledger.spend(self._pools)
+        for _ in range(_PATIENCE):
+            if not (isinstance(decision, Refusal) and decision.window == SECOND):
+                break
+            await self._ledger.wait_until(decision.at)
+            decision = await self._ledger.spend(self._pools)
         if isinstance(decision, Refusal):
             self.refusal = decision
             return False

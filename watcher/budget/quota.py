@@ -13,6 +13,9 @@ Why this counts right: let several requests truly lie in one window, and take th
 contains its true time, so the first window it could lie in starts no later than theirs; each other interval ends no
 earlier than its true time, so each other was counted.
 
+A quota per second is the exception: it is shorter than what is uncertain about a stamp, so it is kept by the order of
+requests and answers instead (`pace`), and `decide` leaves it out.
+
 A quota per minute holds for the UTC minute and for any 60 s. The UTC minute is one of the windows of 60 s, so counting
 any 60 s is enough; the kind is kept because reports speak of the UTC minute. A day is the UTC day only: a rolling day
 would halve what a schedule can promise after midnight, and no vendor documents one.
@@ -32,6 +35,8 @@ from typing import Literal, NamedTuple, Protocol
 from watcher.clock import DAY, MINUTE
 from watcher.errors import Reason
 
+SECOND = "1s"  # the name of a quota per second in reports and refusals
+
 MIN_SKEW = 5.0
 """Seconds by which a spend's time is uncertain even where both clocks agree: it counts on both sides of a boundary."""
 
@@ -42,6 +47,7 @@ class Kind(StrEnum):
     MINUTE = "utc_minute"  # the UTC minute, and any 60 s
     DAY = "utc_day"  # the UTC day
     ROLLING = "rolling"  # any N seconds
+    SECOND = "second"  # any second, by the order of requests and answers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +62,14 @@ class Quota:
     def __post_init__(self) -> None:
         if self.window_seconds < 1 or self.margin < 0 or self.allowed < 1:
             raise ValueError("leaves no request")
-        fixed = {Kind.MINUTE: MINUTE, Kind.DAY: DAY}.get(self.kind, self.window_seconds)
+        fixed = {Kind.SECOND: 1, Kind.MINUTE: MINUTE, Kind.DAY: DAY}.get(self.kind, self.window_seconds)
         if self.window_seconds != fixed:
             raise ValueError(f"a {self.kind} lasts {fixed} s")
+
+    @classmethod
+    def per_second(cls, limit: int, *, margin: int = 1) -> Quota:
+        """Where only one is allowed there is no margin to keep: it goes out a full second after the last answer."""
+        return cls(limit=limit, kind=Kind.SECOND, window_seconds=1, margin=min(margin, limit - 1))
 
     @classmethod
     def per_minute(cls, limit: int, *, margin: int = 1) -> Quota:
@@ -91,12 +102,16 @@ class Quota:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """What is counted together: a request in a pool spends one unit of each of its quotas."""
+    """What is counted together: a request in a pool spends one unit of each of its quotas.
+
+    `capped` says that the user set the day's quota for something extra: where it is spent, nobody is blind.
+    """
 
     id: str
     account: str
     family: str
     quotas: tuple[Quota, ...]
+    capped: bool = False
 
     @property
     def day(self) -> Quota | None:
@@ -188,7 +203,7 @@ def decide(
     """
     refusal: Refusal | None = None
     for pool in pools:
-        for quota in pool.quotas:
+        for quota in (q for q in pool.quotas if q.kind is not Kind.SECOND):
             at = earliest(quota, *view(quota, spent, pool.id, skew, doubt))
             if at > (refusal.at if refusal else now):
                 refusal = Refusal(at=at, pool=pool.id, window=quota.window, reason=Reason.BUDGET)

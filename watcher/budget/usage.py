@@ -15,7 +15,7 @@ class Usage:
     in it, `resets_at` when the next one begins for sure, `free_at` when one more request could leave. `worst` is the
     most requests of any single fixed window, `total` all requests in the record; `granted` are those since the start,
     refunds not taken off, so that it never falls. `blocked_until` is set, with the vendor's `reason`, where the vendor
-    refused.
+    refused. `capped`: the day's quota is the user's own cap (`Pool.capped`).
     """
 
     account: str
@@ -35,6 +35,7 @@ class Usage:
     total: int
     refused_by_vendor: int
     granted: int = 0
+    capped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

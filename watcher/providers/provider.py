@@ -95,9 +95,9 @@ class Provider(Generic[S]):
     """A vendor.
 
     `needed` is everywhere the signals that rules and exports ask for. `signals` are those the vendor can give at all,
-    `missing` says in one sentence each why a well-known signal is not among them. `only_one` says why a daemon may hold
-    only one account of it, where that is so. `check` finds what pydantic cannot see in one field; `pools` and `queries`
-    are the account's quotas and requests, both empty where `check` refuses.
+    `missing` says in one sentence each why an account may lack a well-known signal: its plan, a setting, the vendor.
+    `only_one` says why a daemon may hold only one account of it, where that is so. `check` finds what pydantic cannot
+    see in one field; `pools` and `queries` are the account's quotas and requests, both empty where `check` refuses.
     """
 
     settings: type[S]

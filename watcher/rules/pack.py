@@ -88,7 +88,8 @@ def _files(paths: Sequence[Path], problems: list[Problem]) -> list[Path]:
 
 
 def _is_aside(folder: Path) -> bool:
-    return any(part == "tests" or part.startswith(".") for part in folder.parts)
+    """What is not a folder of packs to load: tests, hidden ones, and packs that need a setting, which are named."""
+    return any(part in ("tests", "optional") or part.startswith(".") for part in folder.parts)
 
 
 def read_pack(document: Document, *, pages: bool = True) -> list[Rule]:

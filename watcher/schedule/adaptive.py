@@ -18,7 +18,8 @@ a third for the afternoon, at 24:00 nothing is held back, and promises are count
 
 Each look waits for the next window to be there, some seconds at most: a second too early it would read one fewer.
 
-While the account's latest look failed, nothing goes out of turn, and a failing query waits as in the even schedule.
+While the latest look of a family failed, nothing of it goes out of turn, and a failing query waits as in the even
+schedule. What one family of requests suffers changes nothing for another (`state.related`).
 Considered and not taken: looking ahead by simulation. It would find a few per cent, and no one could say why it looked.
 """
 
@@ -35,7 +36,7 @@ from watcher.clock import DAY
 from watcher.model import Floats
 from watcher.schedule.pace import jam, shortest
 from watcher.schedule.rates import Rates, solve
-from watcher.schedule.state import Policy, QueryState, Slot, UsageView, Why, failing
+from watcher.schedule.state import Policy, QueryState, Slot, UsageView, Why, failing, related
 
 RESERVE = 0.10
 """Share of a day's requests that is held back for evidence at the beginning of the day."""
@@ -58,14 +59,8 @@ class AdaptivePolicy:
         """The earliest slot of all groups of queries that are counted together."""
         standing = {pool: tuple(views) for pool, views in groupby(usage, key=lambda view: view.pool)}
         pools = {pool: self._pool(pool, views, states, now) for pool, views in standing.items()}
-        calm = not failing(states)
         groups = dict.fromkeys(s.query.pools for s in states)
-        slots = [
-            _next(
-                _Group([s for s in states if s.query.pools == ids], [pools[id_] for id_ in ids], self._gaps, now, calm)
-            )
-            for ids in groups
-        ]
+        slots = [_next(_group(ids, states, pools, self._gaps, now)) for ids in groups]
         return min(slots, key=lambda slot: slot.at, default=Slot(query_id=None, at=math.inf, reason=Why.IDLE))
 
     def _pool(self, pool: str, views: Sequence[UsageView], states: Sequence[QueryState], now: float) -> _Pool:
@@ -81,10 +76,13 @@ class AdaptivePolicy:
         else:
             reserve = RESERVE * daily.allowed
             rates = solve(members, gaps, now=now, resets_at=daily.resets_at, reserve=reserve, left=daily.left)
-            needed = (_needed(s, gap, now, daily.resets_at) for s, gap in zip(members, gaps, strict=True))
+            needed = (
+                _needed(s, gap, now, daily.resets_at) * s.query.requests for s, gap in zip(members, gaps, strict=True)
+            )
             surplus = daily.left - sum(needed)
             spare = surplus - _UNTOUCHED * rates.reserve
         looks = [s.last_look for s in members if s.last_look is not None and s.last_look <= now]
+        cost = min((s.query.requests for s in members), default=1)
         return _Pool(
             rates={s.query.id: float(r) for s, r in zip(members, rates.now, strict=True)},
             last=max(looks, default=-math.inf),
@@ -93,8 +91,8 @@ class AdaptivePolicy:
             room=min((v.left for v in short), default=math.inf),
             free_at=max(v.free_at for v in views),
             blind_until=max((v.blocked_until or -math.inf for v in views), default=-math.inf),
-            spent_until=daily.resets_at if daily is not None and daily.left < 1 else -math.inf,
-            even=0.0 if daily is None else max(0.0, daily.resets_at - now) / max(1.0, daily.left),
+            spent_until=daily.resets_at if daily is not None and daily.left < cost else -math.inf,
+            even=0.0 if daily is None else max(0.0, daily.resets_at - now) / max(1.0, daily.left / cost),
             spare=spare,
             surplus=surplus,
         )
@@ -147,7 +145,7 @@ class _Group:
         self._rates = {s.query.id: min(p.rates[s.query.id] for p in pools) for s in states}
 
     def rate(self, state: QueryState) -> float:
-        return min(self._rates[state.query.id], 1 / (_SOONEST * state.query.width))
+        return min(self._rates[state.query.id], 1 / (state.query.every or _SOONEST * state.query.width))
 
     def deadline(self, state: QueryState) -> float:
         return _seen(state) + self._gaps[state.query.id]
@@ -161,13 +159,24 @@ class _Group:
         if state.last_look is None:
             return state.not_before
         if not state.failures:
-            return max(state.not_before, state.last_look + state.query.width)
+            return max(state.not_before, state.last_look + state.query.apart)
         wait = self.even * min(2.0 ** min(state.failures - 1, 16), len(self.states))  # a round at most
         lost = _seen(state) + state.query.reach
         retry = state.last_look + wait
         if lost > state.last_look + self.jam:  # in time for its windows, where there is time
             retry = min(retry, max(state.last_look + self.jam, lost - self.jam))
         return max(state.not_before, retry)
+
+
+def _group(
+    ids: tuple[str, ...],
+    states: Sequence[QueryState],
+    pools: Mapping[str, _Pool],
+    gaps: Mapping[str, float],
+    now: float,
+) -> _Group:
+    mine = [s for s in states if s.query.pools == ids]
+    return _Group(mine, [pools[id_] for id_ in ids], gaps, now, calm=not failing(related(states, mine[0].query)))
 
 
 def _next(group: _Group) -> Slot:
@@ -220,7 +229,7 @@ def _evidence(group: _Group) -> Slot | None:
             visible = state.evidence.covers + state.query.delay + _VISIBLE
         else:
             continue
-        if group.spare < 1 and reason not in (Why.URGENT, Why.SILENT):
+        if group.spare < state.query.requests and reason not in (Why.URGENT, Why.SILENT):
             continue
         at = max(group.soonest, group.ready(state), visible)
         key = (at, rank, _seen(state), state.query.id)
@@ -233,7 +242,7 @@ def _evidence(group: _Group) -> Slot | None:
 
 def _turn(group: _Group) -> Slot | None:
     """The next look of the round: of those that are ripe when the turn comes, the most overdue."""
-    if group.surplus < 1:
+    if group.surplus < min(s.query.requests for s in group.states):
         return None
     turn = max(group.soonest, group.turn)
     found: list[tuple[float, float, str, QueryState]] = []

@@ -49,7 +49,7 @@ def longest_gaps(
         gap = min(gap, (within or {}).get(query.id, gap))
         if _is_users(query):
             gap = min([gap, *(_in_time(query, queries, pool, gaps) for pool in mine)])
-        gaps[query.id] = max([gap, 2.0 * query.width, *(step(pool) for pool in mine)])
+        gaps[query.id] = max([gap, query.every or 2.0 * query.width, *(step(pool) for pool in mine)])
     return {query.id: gaps[query.id] for query in queries}
 
 
@@ -57,7 +57,8 @@ def unkept(queries: Sequence[Query], pools: Sequence[PoolView], gaps: Mapping[st
     """The pools that cannot keep these gaps; empty where all can be kept."""
     found: list[Unkept] = []
     for pool in pools:
-        needed = sum(DAY / (gaps[q.id] - min(step(pool), gaps[q.id] / 2)) for q in queries if pool.id in q.pools)
+        members = [q for q in queries if pool.id in q.pools]
+        needed = sum(q.requests * DAY / (gaps[q.id] - min(step(pool), gaps[q.id] / 2)) for q in members)
         daily = [float(q.allowed) for q in pool.quotas if q.window_seconds == DAY]
         short = [DAY / q.window_seconds * q.allowed for q in pool.quotas if q.window_seconds < DAY]
         allowed = min([(1 - RESERVE) * n for n in daily + short], default=math.inf)
@@ -107,7 +108,8 @@ def _comfortable(queries: Sequence[Query], pool: PoolView) -> float:
     members = [q for q in queries if pool.id in q.pools]
     daily = [q.allowed for q in pool.quotas if q.window_seconds == DAY]
     ample = _REACH * min((q.reach for q in members), default=math.inf)
-    return max(len(members) * DAY / (_SHARE * min(daily)), ample) if daily else math.inf
+    requests = sum(q.requests for q in members)
+    return max(requests * DAY / (_SHARE * min(daily)), ample) if daily else math.inf
 
 
 def _in_time(users: Query, queries: Sequence[Query], pool: PoolView, gaps: Mapping[str, float]) -> float:

@@ -44,14 +44,15 @@ def solve(
 ) -> Rates:
     """Spread what is left over the queries and the hours until the reset.
 
-    `gaps` are the promises. `reserve` looks are held back at the beginning of the day, and then with the square root
-    of the risk that is still to come: what may happen falls more slowly than what is to be expected.
+    A look that is several requests counts as so many. `gaps` are the promises. `reserve` requests are held back at the
+    beginning of the day, and then with the square root of the risk that is still to come: what may happen falls more
+    slowly than what is to be expected.
     """
     rows, members = _rows(states, gaps)
     edges = _edges(now, resets_at)
     lengths = np.diff(edges)
     risk = _risk([states[m[0]] for m in members], (edges[:-1] + edges[1:]) / 2 / HOUR)
-    many = np.array([len(m) for m in members], dtype=np.float64)[:, None]
+    many = np.array([sum(states[i].query.requests for i in m) for m in members], dtype=np.float64)[:, None]
     floor = np.array([1 / gaps[m[0]] for m in members])[:, None] * np.ones_like(risk)
     to_come = np.where(edges[1:] > now, np.minimum(lengths, edges[1:] - now), 0.0)
     idle = np.array([states[m[0]].idle for m in members])

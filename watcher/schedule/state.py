@@ -143,16 +143,18 @@ _LONGEST_WISH = float(DAY)
 
 
 def looked(states: Sequence[QueryState], query_id: str, *, at: float, covered_until: float) -> tuple[QueryState, ...]:
-    """After an answered look: the vendor answers, so what failed before may be tried at once.
+    """After an answered look: the vendor answers, so what failed before in its family may be tried at once.
 
     Except where a query has failed alone more than once: its next success must be its own. (Once proves nothing, since
     every outage begins with some query.)
     """
 
+    family = next((s.query.family for s in states if s.query.id == query_id), "")
+
     def change(state: QueryState) -> QueryState:
         if state.query.id == query_id:
             return QueryState(query=state.query, covered_until=covered_until, last_look=at)
-        if state.failures and state.alone <= 1:
+        if state.failures and state.alone <= 1 and state.query.family == family:
             return replace(state, last_look=None, failures=0)
         return state
 
@@ -163,7 +165,8 @@ def failed(
     states: Sequence[QueryState], query_id: str, *, at: float, retry_after: float | None = None
 ) -> tuple[QueryState, ...]:
     """After a look that failed; `retry_after` in seconds, where the vendor wished for a pause."""
-    latest = _latest(states)
+    family = next((s.query.family for s in states if s.query.id == query_id), "")
+    latest = _latest([s for s in states if s.query.family == family])
     alone = latest is not None and latest.failures == 0
 
     def change(state: QueryState) -> QueryState:
@@ -205,8 +208,13 @@ def wanted(states: Sequence[QueryState], query_ids: Collection[str]) -> tuple[Qu
     )
 
 
+def related(states: Sequence[QueryState], query: Query) -> tuple[QueryState, ...]:
+    """The queries of the same family of requests: what one of them suffers is a sign for the others."""
+    return tuple(s for s in states if s.query.family == query.family)
+
+
 def failing(states: Sequence[QueryState]) -> bool:
-    """True where the account's latest look failed: until one succeeds, it is probed at its normal pace at most."""
+    """True where the latest of these looks failed: until one succeeds, it is probed at its normal pace at most."""
     latest = _latest(states)
     return latest is not None and latest.failures > 0
 
@@ -217,9 +225,10 @@ def extra_requests(states: Sequence[QueryState], query_id: str) -> int:
     No second domain while failing, so that an outage costs the account no more than its normal pace.
     """
     state = next((s for s in states if s.query.id == query_id), None)
-    pages = state.query.most_requests - 1 if state else 0
-    own = state.failures or state.alone if state else 0
-    return pages + (0 if own or failing(states) else 1)
+    if state is None:
+        return 0 if failing(states) else 1
+    own = state.failures or state.alone
+    return state.query.most_requests - 1 + (0 if own or failing(related(states, state.query)) else 1)
 
 
 def _latest(states: Sequence[QueryState]) -> QueryState | None:

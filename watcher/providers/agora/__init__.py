@@ -1,31 +1,39 @@
-"""Agora: the real-time part of the Analytics REST API (dossier sections 1-4, 6, 7).
+"""Agora: the Analytics REST API (dossier sections 1 to 8).
 
-    settings   what users write, the plans' numbers, the hosts
-    queries    which requests an account needs; signal names <-> Agora's metric names
-    slots      which 20-second slots one request may ask for, and the longest gap that loses none
-    domains    which host to ask, and whether a second one is worth a request
-    payload    bodies -> refusals, columns of values
-    client     one request with authentication and failover
-    source     a look: covered -> answer
+settings   what users write, the plans' real-time numbers, the hosts
+queries    which queries an account needs, and the pools that they spend
+domains    which host to ask, and whether a second one is worth a request
+exchange   one request with authentication and failover
+refusals   bodies -> success, or what the vendor refuses
+values     what counts as a number; a name for everything odd
+source     all of it as one account
 
-Call Inspector and Data Insights have other limits and delays; they are not asked here.
+metrics, slots, payload, client, realtime    the real-time API
+inspector/   Call Inspector: samples of running calls, and one call as a whole
+insights/    Data Insights: days
 """
 
 from __future__ import annotations
 
-from watcher.providers.agora.queries import METRICS, pools, queries
+from watcher.providers.agora.insights.settings import METRICS as DAILY
+from watcher.providers.agora.inspector.figures import MEASURED, SAMPLED
+from watcher.providers.agora.metrics import METRICS
+from watcher.providers.agora.queries import SIGNALS, pools, queries
 from watcher.providers.agora.settings import AgoraAccount, check
 from watcher.providers.agora.source import open_source
 from watcher.providers.provider import Provider
 
-_NO_LOSS = "Agora has no live packet loss: it exists per user and call only, minutes late (Call Inspector)"
+_SAMPLED = (
+    "Agora has no live packet loss: it exists in single calls only, minutes late; "
+    "sample some with `call_inspector: {requests_per_day: 500}` in the account"
+)
+_PLAN = "the real-time API needs Premium or Enterprise"
+_DAYS = "Data Insights need Premium or Enterprise"
 
 AGORA = Provider(
     settings=AgoraAccount,
-    signals=frozenset(METRICS),
-    missing={
-        f"{media}_packet_loss{part}_ratio": _NO_LOSS for media in ("video", "audio") for part in ("", "_p95", "_over")
-    },
+    signals=SIGNALS,
+    missing=dict.fromkeys((*MEASURED, SAMPLED), _SAMPLED) | dict.fromkeys(METRICS, _PLAN) | dict.fromkeys(DAILY, _DAYS),
     check=check,
     pools=pools,
     queries=queries,

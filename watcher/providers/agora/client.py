@@ -1,33 +1,23 @@
-"""One request to Agora's real-time API: authentication, parameters, the second domain (dossier sections 2, 3).
+"""The four real-time calls: parameters and answers (dossier section 3).
 
-Every request is a spend. The first of a look is recorded before the look begins; a second one goes out only if the
-purse grants it, and a spend is handed back only where the edge proves that nothing left (design, invariant 1). What
-the second domain is worth is decided in `domains`; cancellation at any point leaves spent what may have been sent.
-
-All four real-time calls are here. The daemon's looks use `series`; the others answer "who is it" about one alert.
+The daemon's looks use `series`; the others answer "who is it" about one alert, and `breakdown` is the one to begin
+with. How a request travels is `exchange`'s part.
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-import httpx
-
-from watcher.errors import ProviderError
-from watcher.log import get
-from watcher.model import SIGNALS, Purse, Span, Worse
-from watcher.providers import http
+from watcher.model import SIGNALS, USERS, Purse, Span, Worse
 from watcher.providers.agora import payload
-from watcher.providers.agora.domains import Domains
-from watcher.providers.agora.payload import Column, Group, Tally
-from watcher.providers.agora.queries import METRICS, Metric
+from watcher.providers.agora.exchange import Exchange
+from watcher.providers.agora.metrics import METRICS, Metric
+from watcher.providers.agora.payload import Group
 from watcher.providers.agora.settings import Product
 from watcher.providers.agora.slots import SLOT
-from watcher.providers.vendortime import VendorTime
-from watcher.secret import Secret
+from watcher.providers.agora.values import Column, Oddity, Row, Tally
 
 MAX_UIDS = 10  # section 3.2
 
@@ -48,27 +38,10 @@ class Place:
 
 
 class RealtimeClient:
-    """The real-time calls of one account. `aclose` it."""
+    """The real-time calls of one account."""
 
-    def __init__(
-        self,
-        *,
-        account: str,
-        customer_id: Secret,
-        customer_secret: Secret,
-        domains: Domains,
-        vendor_time: VendorTime,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self._log = get("agora").bind(account=account)
-        self._id = customer_id
-        self._secret = customer_secret
-        self._domains = domains
-        self._vendor_time = vendor_time
-        self._http = http.open_client(transport=transport)
-
-    async def aclose(self) -> None:
-        await self._http.aclose()
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
 
     async def series(self, place: Place, signal: str, asked: Span, purse: Purse) -> tuple[Column, Tally]:
         """One signal by slot. Raises `ProviderError`, as all calls here."""
@@ -110,62 +83,36 @@ class RealtimeClient:
         params = place.params() | {"ts": str(slot), "metric": metric.name, "dimension": dimension}
         if metric.endpoint == "quality":
             params["extraMetrics"] = METRICS["users"].name  # without it nobody can tell what the share is a share of
-        data = await self._exchange(f"/beta/realtime/{metric.endpoint}/dimension/top20", params, purse)
+        data = await self._exchange.get(f"/beta/realtime/{metric.endpoint}/dimension/top20", params, purse)
         tally = Tally()
         return payload.top(data, metric, dimension, SIGNALS[signal].worse is Worse.DOWN, tally), tally
+
+    async def breakdown(
+        self, place: Place, signal: str, slot: int, dimensions: Sequence[Dimension], purse: Purse
+    ) -> tuple[tuple[Row, ...], Tally]:
+        """A signal of one slot by each of `dimensions`, worst first within each; a request per dimension.
+
+        The first is spent already; where the purse refuses another, the rows so far are the answer, and
+        `Oddity.UNREAD` counts the dimensions that are missing.
+        """
+        rows: list[Row] = []
+        tally = Tally()
+        for number, dimension in enumerate(dimensions):
+            if number and not await purse.spend():
+                tally[Oddity.UNREAD] += len(dimensions) - number
+                break
+            groups, odd = await self.top(place, signal, slot, dimension, purse)
+            tally.update(odd)
+            of_users = signal == USERS  # then the number itself is how many they are
+            rows += [
+                Row(dimension=dimension, value=g.name, users=g.value if of_users else g.users, metric=g.value)
+                for g in groups
+            ]
+        return tuple(rows), tally
 
     async def _by_time(
         self, place: Place, metric: Metric, asked: Span, more: Mapping[str, str], purse: Purse
     ) -> object:
         params = {"startTs": str(asked.start), "endTs": str(asked.end), "metric": metric.name}
         path = f"/beta/realtime/{metric.endpoint}/by_time_20sec"
-        return await self._exchange(path, params | place.params() | dict(more), purse)
-
-    async def _exchange(self, path: str, params: Mapping[str, str], purse: Purse) -> object:
-        """The `data` of one call, on a second domain where the first cannot be reached and the purse grants it."""
-        try:
-            return await self._request(path, params, purse)
-        except ProviderError as error:
-            if not error.elsewhere or not self._domains.failed(error):
-                raise
-            self._log.warning("domain_switched", reason=error.reason, detail=error.detail)
-            if not await purse.spend():
-                raise
-        try:
-            return await self._request(path, params, purse)
-        except ProviderError as error:
-            if error.elsewhere:
-                self._domains.failed(error)
-            raise
-
-    async def _request(self, path: str, params: Mapping[str, str], purse: Purse) -> object:
-        """One spend: ask the current domain, and tell purse and clock what came of it."""
-        request = self._http.build_request(
-            "GET", self._domains.current + path, params=dict(params), headers={"authorization": self._authorization()}
-        )
-        try:
-            reply = await http.fetch(self._http, request)
-        except ProviderError as error:
-            if error.vendor_time is not None:
-                await self._heard(error.vendor_time, purse)
-            if not error.sent:
-                await purse.refund()
-            raise
-        await self._heard(reply.date, purse)
-        if reply.status < 500:
-            self._domains.worked()
-        return payload.contents(reply, self._scrub)
-
-    async def _heard(self, date: float | None, purse: Purse) -> None:
-        self._vendor_time.heard(date)
-        await purse.answered(date)
-
-    def _authorization(self) -> str:
-        pair = f"{self._id.reveal()}:{self._secret.reveal()}"
-        return "Basic " + base64.b64encode(pair.encode()).decode()
-
-    def _scrub(self, text: str) -> str:
-        """Vendor text without what we sent in secret: a gateway may echo a request."""
-        for secret in (self._authorization().removeprefix("Basic "), self._secret.reveal(), self._id.reveal()):
-            text = text.replace(secret, "***")
-        return text
+        return await self._exchange.get(path, params | place.params() | dict(more), purse)

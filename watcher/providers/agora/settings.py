@@ -1,11 +1,13 @@
 """What users write for an Agora account, the plans' numbers and the hosts (dossier sections 1, 2, 6, 10.4).
 
 A plan fills every number; each can be overridden, because Agora raises limits for customers who ask (section 7).
-Starter and Standard are known words, so that they are refused with the reason instead of as a typing error.
+Starter is a known word, so that it is refused with the reason instead of as a typing error; Standard has Call Inspector
+only. What belongs to one family of requests alone stands with it (`inspector.settings`, `insights.settings`).
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Set
 from typing import Annotated, Literal, NamedTuple
@@ -15,6 +17,8 @@ from pydantic import AfterValidator, Field
 
 from watcher.budget.quota import Scope
 from watcher.errors import clip
+from watcher.providers.agora.insights.settings import INSIGHT_PLANS, METRICS, InsightLimits, InsightQuota
+from watcher.providers.agora.inspector.settings import CALL_PLANS, CallInspector, CallLimits, CallQuota
 from watcher.providers.agora.slots import Window
 from watcher.providers.provider import Account, Fault, Name
 from watcher.secret import Secret
@@ -117,14 +121,17 @@ class Quotas(Strict):
     """Quotas by family of endpoints."""
 
     realtime: RequestQuota = RequestQuota()
+    call_inspector: CallQuota = CallQuota()
+    insights: InsightQuota = InsightQuota()
 
 
 class AgoraAccount(Account):
     """An Agora customer account.
 
-    `delay`, `look_back` and `span` override the plan's seconds; `margin` is how many requests stay unused below each
-    limit. `quota_scope` says what a quota is counted for: the family of endpoints (the safe reading of section 6),
-    each endpoint, or each App ID. `base_url` is one address without failover; `base_urls` are several with it.
+    `delay`, `look_back` and `span` override the plan's real-time seconds; `margin` is how many requests stay unused
+    below each limit. `quota_scope` says what a real-time quota is counted for: the family of endpoints (the safe
+    reading of section 6), each endpoint, or each App ID. `call_inspector` turns samples of running calls on. `base_url`
+    is one address without failover; `base_urls` are several with it.
     """
 
     provider: Literal["agora"]
@@ -138,6 +145,7 @@ class AgoraAccount(Account):
     delay: Duration | None = None
     look_back: Duration | None = None
     span: Duration | None = None
+    call_inspector: CallInspector | None = None
     region: Literal["global", "cn"] = "global"
     neighbour: Region | None = None
     base_url: BaseUrl | None = None
@@ -154,6 +162,28 @@ class AgoraAccount(Account):
             delay=plan.delay if self.delay is None else self.delay,
             look_back=plan.look_back if self.look_back is None else self.look_back,
             span=plan.span if self.span is None else self.span,
+        )
+
+    def call_limits(self) -> CallLimits | None:
+        """The plan's numbers of Call Inspector; None where it has none, or no samples are wanted."""
+        plan, own = CALL_PLANS.get(self.plan), self.quotas.call_inspector
+        if plan is None or self.call_inspector is None:
+            return None
+        delay = self.call_inspector.delay
+        return plan._replace(
+            per_second=plan.per_second if own.per_second is None else own.per_second,
+            per_day=plan.per_day if own.per_day is None else own.per_day,
+            calls=plan.calls if delay is None else plan.calls._replace(delay=delay),
+        )
+
+    def insight_limits(self) -> InsightLimits | None:
+        """The plan's numbers of Data Insights; None where it has none."""
+        plan, own = INSIGHT_PLANS.get(self.plan), self.quotas.insights
+        if plan is None:
+            return None
+        return plan._replace(
+            per_minute=plan.per_minute if own.per_minute is None else own.per_minute,
+            per_day=plan.per_day if own.per_day is None else own.per_day,
         )
 
     def primaries(self) -> tuple[str, ...]:
@@ -180,18 +210,25 @@ def window(limits: Plan) -> Window:
 
 
 def check(account: AgoraAccount, needed: Set[str]) -> tuple[Fault, ...]:
-    """What cannot work although each field reads well. At Agora this does not depend on what is `needed`."""
-    return (*_plan(account), *_hosts(account), *_projects(account))
+    """What cannot work although each field reads well."""
+    return (*_plan(account), *_samples(account), *_days(account, needed), *_hosts(account), *_projects(account))
 
 
 def _plan(account: AgoraAccount) -> Iterator[Fault]:
     limits = account.limits()
-    if limits is None:
+    if limits is None and account.plan == "standard" and account.call_inspector is None:
         yield Fault(
             ("plan",),
-            f"plan {account.plan} has no real-time API: Agora offers it on Premium and Enterprise only",
+            "plan standard has no real-time API: Agora offers it on Premium and Enterprise only",
+            "sample calls instead (`call_inspector: {requests_per_day: 500}`), or take the account out",
+        )
+    elif limits is None and account.plan == "starter":
+        yield Fault(
+            ("plan",),
+            "plan starter has no REST API at all: Agora offers samples of calls from Standard on",
             "write the plan that the account has, or take it out",
         )
+    if limits is None:
         return
     for key, value in (("per_minute", limits.per_minute), ("per_day", limits.per_day)):
         if value <= account.margin:
@@ -207,6 +244,48 @@ def _plan(account: AgoraAccount) -> Iterator[Fault]:
             f"delay {limits.delay}s and span {limits.span}s",
             "keep look_back and span well above delay",
         )
+
+
+_LONGEST_HELD = 4
+"""Seconds for which one sample may hold up the real-time looks, which leave five seconds early."""
+
+
+def _samples(account: AgoraAccount) -> Iterator[Fault]:
+    limits, wish = account.call_limits(), account.call_inspector
+    if limits is None or wish is None:
+        return
+    loc = ("call_inspector", "requests_per_day")
+    most, least = limits.per_day - account.margin, wish.least_per_day(len(account.projects))
+    if wish.requests_per_day > most:
+        yield Fault(loc, f"requests_per_day {wish.requests_per_day} is more than the plan allows", f"write {most}")
+    elif wish.requests_per_day < least:
+        yield Fault(
+            loc,
+            f"requests_per_day {wish.requests_per_day} is too few: a sample of {wish.requests} requests per project "
+            f"is needed every 48 min, or windows are lost",
+            f"write at least {least}, or sample fewer `calls` or `pages`",
+        )
+    allowed = max(1, limits.per_second - account.margin)
+    held = math.ceil(wish.requests / allowed) - 1
+    if account.limits() is not None and held > _LONGEST_HELD:
+        yield Fault(
+            ("call_inspector", "calls"),
+            f"a sample of {wish.requests} requests at {allowed} a second holds up real-time looks for {held} s",
+            f"sample at most {(allowed * (_LONGEST_HELD + 1) - wish.pages) // 2} calls",
+        )
+
+
+def _days(account: AgoraAccount, needed: Set[str]) -> Iterator[Fault]:
+    limits = account.insight_limits()
+    if limits is None or not needed & METRICS.keys():
+        return
+    for key, value in (("per_minute", limits.per_minute), ("per_day", limits.per_day)):
+        if value <= account.margin:
+            yield Fault(
+                ("quotas", "insights", key),
+                f"{key} {value} leaves no request above the margin of {account.margin}",
+                "raise it or lower `margin`",
+            )
 
 
 def _hosts(account: AgoraAccount) -> Iterator[Fault]:

@@ -1,26 +1,33 @@
-"""A look at Agora: from a query and what is covered already to an answer (design, section 3; dossier sections 3, 6, 7).
-
-What refusals teach is kept here, next to what is asked: too fresh, too old or too long means that the account's limits
-are not its plan's, unless the answer's own `Date` shows that merely our idea of the vendor's time was off, which that
-same header has then put right.
-"""
+"""An Agora account as the rest of the program sees it (port `model.Source`): each query goes to its family's looker."""
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Iterator, Set
+from typing import Protocol
 
 import httpx
 
 from watcher.clock import Clock
-from watcher.errors import ProviderError, Reason
-from watcher.log import get
-from watcher.model import Answer, Points, Purse, Query, Span
-from watcher.providers.agora.client import Place, RealtimeClient
+from watcher.model import Answer, Purse, Query
+from watcher.providers.agora.client import RealtimeClient
 from watcher.providers.agora.domains import Domains
-from watcher.providers.agora.queries import Target, targets
+from watcher.providers.agora.exchange import Exchange
+from watcher.providers.agora.insights.client import InsightClient
+from watcher.providers.agora.insights.daily import Daily
+from watcher.providers.agora.inspector.client import InspectorClient
+from watcher.providers.agora.inspector.sample import CallSample
+from watcher.providers.agora.queries import DAYS, REALTIME, SAMPLES, Target, targets
+from watcher.providers.agora.realtime import Realtime
 from watcher.providers.agora.settings import AgoraAccount, window
-from watcher.providers.agora.slots import SETTLE, SLOT, Learned, Window, choose
 from watcher.providers.vendortime import VendorTime
+
+
+class Looker(Protocol):
+    """Carries out the looks of some queries."""
+
+    async def look(self, query: Query, covered: int | None, purse: Purse) -> Answer:
+        """See `model.Source.look`."""
+        ...
 
 
 def open_source(
@@ -33,12 +40,10 @@ def open_source(
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> AgoraSource:
     """The source of an account that `check` accepts; nothing is `learned` here for later. Raises `SecretMissing`."""
-    limits = settings.limits()
-    assert limits is not None, "check refuses plans without a real-time API"
     settings.customer_id.resolve()
     settings.customer_secret.resolve()
     vendor_time = VendorTime(clock=clock, offset=offset)
-    client = RealtimeClient(
+    exchange = Exchange(
         account=settings.name,
         customer_id=settings.customer_id,
         customer_secret=settings.customer_secret,
@@ -47,83 +52,89 @@ def open_source(
         transport=transport,
     )
     return AgoraSource(
-        account=settings.name,
+        settings=settings,
         targets=targets(settings, needed),
-        window=window(limits),
-        client=client,
+        exchange=exchange,
         clock=clock,
         vendor_time=vendor_time,
     )
 
 
 class AgoraSource:
-    """One Agora account (port `model.Source`). Looks of an account follow each other; they are not made for overlap."""
+    """One Agora account. Looks of an account follow each other; they are not made for overlap.
+
+    `client`, `inspector` and `insights` are the calls of the three families, for whoever asks more than looks do.
+    """
 
     def __init__(
         self,
         *,
-        account: str,
+        settings: AgoraAccount,
         targets: tuple[Target, ...],
-        window: Window,
-        client: RealtimeClient,
+        exchange: Exchange,
         clock: Clock,
         vendor_time: VendorTime,
     ) -> None:
-        self.client = client
-        self._log = get("agora").bind(account=account)
-        self._targets = {target.query.id: target for target in targets}
-        self._window = window
+        self.client = RealtimeClient(exchange)
+        self.inspector = InspectorClient(exchange)
+        self.insights = InsightClient(exchange)
+        self._exchange = exchange
+        self._settings = settings
+        self._targets = targets
         self._clock = clock
         self._vendor_time = vendor_time
-        self._learned = Learned()
+        self._lookers = dict(self._looking())
 
     @property
     def queries(self) -> tuple[Query, ...]:
-        return tuple(target.query for target in self._targets.values())
+        return tuple(target.query for target in self._targets)
 
     async def look(self, query: Query, covered: int | None, purse: Purse) -> Answer:
-        """Fetch what is new since `covered`, reading again the slots that were not settled then.
-
-        `covered` is `asked.end` of the query's last answer. Raises `ProviderError`; `KeyError` for a foreign query.
-        """
-        target = self._targets[query.id]
-        series = target.series
-        ask = choose(now=self._vendor_time.earliest(), covered=covered, window=self._window, learned=self._learned)
-        place = Place(app_id=target.app_id, product=target.product, channel=series.channel)
-        try:
-            column, tally = await self.client.series(place, series.signal, ask.span, purse)
-        except ProviderError as error:
-            self._learn(error, ask.span)
-            raise
-        points = Points(series=series, width=SLOT, start=column.start, value=column.value)
-        return Answer(
-            query=query,
-            asked=ask.span,
-            settled=ask.span.end - SETTLE * SLOT,
-            points=(points,) if len(points) else (),
-            received_at=self._clock.now(),
-            lost=ask.lost,
-            oddities={str(oddity): count for oddity, count in tally.items()},
-        )
+        """See `model.Source`. Raises `ProviderError`; `KeyError` for a foreign query."""
+        return await self._lookers[query.id].look(query, covered, purse)
 
     async def aclose(self) -> None:
-        await self.client.aclose()
+        await self._exchange.aclose()
 
-    def _learn(self, error: ProviderError, asked: Span) -> None:
-        before = self._learned
-        date = error.vendor_time
-        match error.reason:
-            case Reason.TOO_FRESH if date is None or asked.end < date - self._window.delay:
-                self._learned = before.too_fresh()
-            case Reason.TOO_OLD if date is None or asked.start > date - self._window.look_back:
-                self._learned = before.too_old()
-            case Reason.TOO_LONG:
-                self._learned = before.too_long(asked)
-        if self._learned != before:
-            self._log.warning(
-                "limits_learned",
-                reason=error.reason,
-                slots_later=self._learned.later,
-                slots_shorter_back=self._learned.shorter_back,
-                longest_seconds=self._learned.longest,
+    def _looking(self) -> Iterator[tuple[str, Looker]]:
+        """Each query, and who looks for it."""
+        own = self._settings
+        if (limits := own.limits()) is not None:
+            realtime = Realtime(
+                account=own.name,
+                targets=self._of(REALTIME),
+                window=window(limits),
+                client=self.client,
+                clock=self._clock,
+                vendor_time=self._vendor_time,
             )
+            yield from ((target.query.id, realtime) for target in self._of(REALTIME))
+        if (calls := own.call_limits()) is not None and own.call_inspector is not None:
+            for target in self._of(SAMPLES):
+                yield (
+                    target.query.id,
+                    CallSample(
+                        query=target.query,
+                        app_id=target.project.app_id,
+                        settings=own.call_inspector,
+                        limits=calls,
+                        client=self.inspector,
+                        vendor_time=self._vendor_time,
+                        clock=self._clock,
+                    ),
+                )
+        if (days := own.insight_limits()) is not None:
+            for target in self._of(DAYS):
+                yield (
+                    target.query.id,
+                    Daily(
+                        app_id=target.project.app_id,
+                        limits=days,
+                        client=self.insights,
+                        vendor_time=self._vendor_time,
+                        clock=self._clock,
+                    ),
+                )
+
+    def _of(self, family: str) -> tuple[Target, ...]:
+        return tuple(target for target in self._targets if target.query.family == family)

@@ -1,0 +1,129 @@
+"""Samples of calls in the whole program: a page on packet loss from Agora, inside the cap, beside the live queries."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.app import world
+from tests.app.calls import LARGE, Both, CallVendor
+from tests.budget.doubles import MemoryStore
+from tests.conftest import EPOCH
+from tests.providers.doubles import account
+from watcher.app.report import Report
+from watcher.budget.ledger import Ledger
+from watcher.budget.purse import LookPurse
+from watcher.clock import DAY, HOUR, VirtualClock
+from watcher.model import Span, Spend
+from watcher.providers.agora import AGORA
+from watcher.providers.agora.inspector.drilldown import drill_down
+from watcher.providers.agora.source import open_source
+from watcher.providers.agora.values import Tally
+from watcher.workers import InlineWorkers
+
+CAP = 500
+MORNING = EPOCH + 10 * HOUR  # somebody is in calls
+BEGAN, LASTED = MORNING + 2 * HOUR, 40 * 60
+LOSS = """
+  - alert: VideoLoss
+    signal: video_packet_loss_ratio
+    when: {avg: 3m, above: 5%}
+    for: 2m
+    clear: {below: 3%, for: 3m}
+    require: {weight: {above: 20}}
+    severity: critical
+    summary: "{{ value | percent }} lost"
+"""
+
+
+def loss(at: int) -> float:
+    """Percent: 1, and 9 while it lasts."""
+    return 9.0 if BEGAN <= at < BEGAN + LASTED else 1.0
+
+
+async def hours(folder: Path, clock: VirtualClock, *, samples: bool) -> tuple[Report, CallVendor, Both, world.World]:
+    """Four hours of a Premium account, with samples or without."""
+    await clock.sleep_until(MORNING)
+    here = world.World(clock=clock, folder=folder, story=world.scenario(plan="premium"), epoch=EPOCH)
+    calls = CallVendor(clock, loss=loss)
+    wire = Both(calls, here.wire, clock)
+    here.wire = wire  # type: ignore[assignment]
+    data: dict[str, Any] = world.config(folder, plan="premium", rules_text=world.RULES + (LOSS if samples else ""))
+    if samples:
+        data["accounts"][0]["call_inspector"] = {"requests_per_day": CAP, "calls": 3, "users_per_call": 20}
+    return await here.live(data, 4 * HOUR), calls, wire, here
+
+
+async def test_a_page_on_packet_loss_from_samples(tmp_path: Path, clock: VirtualClock) -> None:
+    """The loss of a large call pages within the promise, says how large the sample was, and is over once."""
+    report, calls, _, here = await hours(tmp_path, clock, samples=True)
+    (page,) = [alert for alert in report["alerts"] if alert["rule"] == "VideoLoss"]
+    assert page["labels"]["product"] == "Native"
+    assert page["starts_at"] == "2026-01-01T12:02:00Z"  # two bad minutes of three: their mean is over 5 %
+    assert page["fired_at"] == "2026-01-01T12:04:00Z"
+    assert page["ended_at"] is not None
+    texts = [sending.notification.text for sending in here.senders["pager"].accepted]
+    said = [text for text in texts if "VideoLoss" in text]
+    assert "sample of 35 of 1015 users (3.4%)" in said[0]
+    assert "room-large 9.0% of 40 streams" in said[0]
+    assert calls.refused == []
+    assert max(calls.seconds.values()) <= 2
+    assert 0 < calls.days[int(EPOCH // DAY)] <= CAP
+    rows = [row for row in report["requests"] if row["family"] == "call_inspector"]
+    assert {row["window"]: row["limit"] for row in rows} == {"1s": 3, "day": 2000}
+    assert {row["total"] for row in rows} == {sum(calls.days.values())}
+    assert report["points"]["lost"] == 0
+
+
+async def test_samples_do_not_touch_the_promised_gaps_of_the_live_queries(tmp_path: Path) -> None:
+    """With samples as without: no live query waits longer than it was promised, and as many looks are made."""
+    looks = {}
+    for samples in (False, True):
+        own = VirtualClock(epoch=EPOCH, jumping=True)
+        folder = tmp_path / str(samples)
+        folder.mkdir()
+        promised = world.built(world.config(folder, plan="premium"), folder).accounts[0].gaps
+        _, calls, wire, here = await hours(folder, own, samples=samples)
+        assert here.refused() == 0
+        longest = max(b - a for times in wire.asked.values() for a, b in pairwise(times))
+        assert longest <= max(promised.values()) + 1
+        assert sum(calls.days.values()) > 0 if samples else not calls.days
+        looks[samples] = sum(len(times) for times in wire.asked.values())
+    assert looks[True] == pytest.approx(looks[False], rel=0.03)
+
+
+@pytest.mark.parametrize(("cap", "read"), [(200, LARGE), (40, 20 * (40 - 11)), (11, 0)])
+async def test_a_drill_down_of_a_thousand_users_stays_within_the_cap(clock: VirtualClock, cap: int, read: int) -> None:
+    """By the vendor's own count, to the request, at two a second; 61 are enough for all of them."""
+    settings = account(call_inspector={"requests_per_day": cap, "calls": 1})
+    pools = [pool for pool in AGORA.pools(settings) if pool.family == "call_inspector"]
+    vendor = CallVendor(clock, loss=loss)
+    source = open_source(settings, frozenset(), clock=clock, transport=Both(vendor, _Nothing(), clock))
+    ledger = Ledger(account="acme", pools=pools, store=MemoryStore(), clock=clock, workers=InlineWorkers())
+    await ledger.open()
+    await clock.sleep_until(clock.now() + 60)  # the day has just begun: nothing of it counts as spent
+    first = await ledger.spend([pools[0].id])
+    assert isinstance(first, Spend)
+    purse = LookPurse(ledger=ledger, pools=[pools[0].id], first=first, extra=1000)
+    now, wish = int(clock.now()), settings.call_inspector
+    assert wish is not None
+    listing, span = Span(now - HOUR, now - 60), Span(now - 600, now - 300)
+    began = clock.now()
+    found = await drill_down(
+        source.inspector, settings.projects[0].app_id, listing, span, wish, purse, Tally(), most=999
+    )
+    assert found is not None
+    assert len(found.read) == read
+    assert found.requests == sum(vendor.days.values()) == min(cap, 61)
+    assert vendor.refused == []
+    assert max(vendor.seconds.values()) <= 2
+    assert clock.now() - began <= found.requests / 2 + 1
+    await source.aclose()
+
+
+class _Nothing(httpx.AsyncBaseTransport):
+    """No other request is expected."""

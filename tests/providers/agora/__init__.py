@@ -1,0 +1,1 @@
+"""Agora's Call Inspector and Data Insights over a fake wire."""

@@ -1,0 +1,14 @@
+"""Call Inspector: what single calls, users and streams were like, minutes late (dossier section 8).
+
+    settings   what users write, the plans' numbers
+    client     the six calls, typed
+    rows       bodies of lists, sessions and the three statistics
+    streams    bodies of metrics: the values of every stream, by metric id
+    choice     which calls and users a sample is made of
+    figures    from streams to signals
+    sample     a look: list, sessions and metrics of the chosen calls, within the user's cap
+    drilldown  one call as a whole, within a cap
+
+Agora has packet loss here only, and 61 requests tell all of a call of 1,000 users. So what is judged is a sample, with
+its share on the gauge and in the message, and the cap on requests is the user's to set.
+"""

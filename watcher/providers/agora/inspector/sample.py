@@ -1,0 +1,245 @@
+"""A look at one project's running calls: a sample of streams, as large as the user's cap allows (dossier 8.3, 8.5).
+
+    list of calls -> the largest (or worst) that run -> their sessions -> metrics of some users -> points
+
+One look is one sample: `CallInspector.requests` requests, the first of them spent already, in one go, so that all of it
+is about the same minutes and is judged once. Spreading the same requests evenly over the day was considered; it makes a
+picture that is complete only a round later, twice as late at worst for the same money.
+
+What a look answers for is everything since the last one, at most an hour, up to the vendor's delay. The newest minute
+is read again. Where the budget ends early, the sample is what was read, and smaller; where nothing was, nothing is
+answered for and the next look begins where this one did. A call that the vendor no longer has is left out; a project
+without calls is an answer with nothing in it.
+
+The share of the sample is said with everything it shows: as the signal `sampled_users_ratio`, and in every message.
+Its divisor is the most users at once of each running call that was listed, and one for each that was not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from watcher.clock import Clock
+from watcher.errors import ProviderError, Reason, clip
+from watcher.log import get
+from watcher.model import Answer, Points, Purse, Query, Series, Span
+from watcher.providers.agora.inspector import choice
+from watcher.providers.agora.inspector.client import InspectorClient
+from watcher.providers.agora.inspector.figures import MEASURED, SAMPLED, WANTED, WIDTH, Value, Votes
+from watcher.providers.agora.inspector.rows import Call
+from watcher.providers.agora.inspector.settings import MOST, CallInspector, CallLimits
+from watcher.providers.agora.values import Oddity, Tally
+from watcher.providers.vendortime import VendorTime
+
+SETTLE = 1  # windows that are read again
+FIRST = 600  # seconds back of a project that was never looked at
+REACH = float(MOST - SETTLE * WIDTH - WIDTH - 10)  # the longest gap between looks that loses nothing
+
+_WORST = 3  # calls named in a message
+_LATEST = 300  # seconds that refusals may teach to stay back
+_GONE = frozenset({Reason.REQUEST, Reason.TOO_OLD, Reason.OTHER, Reason.MALFORMED})
+"""What the vendor may say of one call that is no longer there; everything else is about the account."""
+
+
+@dataclass(slots=True)
+class _Sampled:
+    """What a sample has come to."""
+
+    votes: Votes
+    users: int = 0
+    calls: int = 0
+
+
+class CallSample:
+    """Samples of one project, look after look. Port: what `AgoraSource` sends a query to."""
+
+    def __init__(
+        self,
+        *,
+        query: Query,
+        app_id: str,
+        settings: CallInspector,
+        limits: CallLimits,
+        client: InspectorClient,
+        vendor_time: VendorTime,
+        clock: Clock,
+    ) -> None:
+        self._query = query
+        self._app_id = app_id
+        self._settings = settings
+        self._limits = limits
+        self._client = client
+        self._vendor_time = vendor_time
+        self._clock = clock
+        self._later = 0  # seconds that refusals have taught to stay back
+        self._users = settings.users_per_call
+        self._log = get("agora").bind(account=query.account)
+
+    async def look(self, query: Query, covered: int | None, purse: Purse) -> Answer:
+        """See `model.Source.look`."""
+        asked, lost = self._asked(covered)
+        tally: Tally = Tally()
+        try:
+            return await self._look(query, asked, lost, purse, tally)
+        except ProviderError as error:
+            if error.reason is Reason.TOO_FRESH and self._later < _LATEST:
+                self._later += WIDTH
+                self._log.warning("limits_learned", reason=error.reason, seconds_later=self._later)
+            raise
+
+    async def _look(self, query: Query, asked: Span, lost: Span | None, purse: Purse, tally: Tally) -> Answer:
+        listed, unseen = await self._running(asked, purse, tally)
+        sampled = _Sampled(
+            Votes(
+                loss_scale=self._settings.loss_scale,
+                lines={"video_loss": self._settings.lines.video_loss, "audio_loss": self._settings.lines.audio_loss},
+            )
+        )
+        whole = await self._sample(listed, asked, purse, sampled, tally)
+        answered = asked if whole or sampled.calls else Span(asked.start, asked.start)
+        there = sum(call.peak_users or 1 for call in listed) + unseen
+        share = min(1.0, sampled.users / there) if there else None
+        return Answer(
+            query=query,
+            asked=answered,
+            settled=max(answered.start, answered.end - SETTLE * WIDTH),
+            points=tuple(self._points(query, answered, sampled, share)) if sampled.calls else (),
+            received_at=self._clock.now(),
+            lost=lost,
+            oddities={str(oddity): count for oddity, count in tally.items() if count},
+            worst=lambda series, at: _worst(series, at, sampled, there) if share is not None else "",
+        )
+
+    # ── what is asked ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _asked(self, covered: int | None) -> tuple[Span, Span | None]:
+        now = self._vendor_time.earliest()
+        end = _floor(now - self._limits.calls.delay - 1 - self._later)
+        if covered is None:
+            return Span(end - FIRST, end), None
+        seen = min(covered, end)
+        start = max(seen - SETTLE * WIDTH, end - MOST)
+        return Span(start, end), Span(seen, start) if start > seen else None
+
+    async def _running(self, asked: Span, purse: Purse, tally: Tally) -> tuple[list[Call], int]:
+        """The calls that run in `asked`, and how many were not listed for want of pages."""
+        limits = self._limits.lists
+        newest = math.floor(self._vendor_time.earliest()) - limits.delay - 1 - self._later
+        back = min(max(self._settings.longest, newest - asked.start), limits.span - 60)
+        span = Span(newest - back, newest)
+        found: dict[str, Call] = {}
+        unseen = 0
+        for number in range(1, self._settings.pages + 1):
+            if number > 1 and not await purse.spend():
+                tally[Oddity.UNREAD] += 1
+                break
+            got = await self._client.lists(self._app_id, span, purse, tally, page=number)
+            found |= {call.id: call for call in got.calls}
+            unseen = max(0, got.page.total - len(found))
+            if got.page.last:
+                break
+        return [call for call in found.values() if call.runs_in(*asked)], unseen
+
+    async def _sample(self, listed: list[Call], asked: Span, purse: Purse, sampled: _Sampled, tally: Tally) -> bool:
+        """Read the chosen calls; False where the budget ended before the last of them."""
+        chosen = choice.calls(listed, self._settings.first, self._settings.calls)
+        refused: ProviderError | None = None
+        gone = 0
+        for number, call in enumerate(chosen):
+            try:
+                whole = await self._read(call, asked, purse, sampled, tally)
+            except ProviderError as error:
+                if error.reason is Reason.TOO_LARGE:
+                    self._halve(tally)
+                elif error.reason in _GONE:
+                    tally[Oddity.CALL_GONE] += 1
+                else:
+                    raise
+                refused, gone = error, gone + 1
+                continue
+            if not whole:
+                tally[Oddity.UNREAD] += len(chosen) - number
+                return False
+        if refused is not None and gone == len(chosen):
+            raise refused  # of all calls at once: that is no matter of calls
+        return True
+
+    async def _read(self, call: Call, asked: Span, purse: Purse, sampled: _Sampled, tally: Tally) -> bool:
+        """One call: its sessions, and the metrics of some of its users. False where the budget refused."""
+        span = Span(max(asked.end - self._limits.calls.span + WIDTH, min(call.created, asked.start)), asked.end)
+        if not await purse.spend():
+            return False
+        page = await self._client.sessions(self._app_id, call.id, span, purse, tally)
+        there = [session for session in page.sessions if session.there_in(*asked)]
+        drawn = choice.users(there, self._users)
+        if not drawn:
+            return True
+        if not await purse.spend():
+            return False
+        sids = [session.sid for session in drawn]
+        streams = await self._client.metrics(self._app_id, call.id, asked, sids, purse, tally, wanted=WANTED)
+        sampled.votes.take(call.channel or call.id, streams, frozenset(s.sid for s in drawn if s.is_web))
+        sampled.users += len({(s.uid, s.account) for s in drawn})
+        sampled.calls += 1
+        return True
+
+    def _halve(self, tally: Tally) -> None:
+        """An answer was too large to read: ask for fewer users from now on."""
+        tally[Oddity.HALVED] += 1
+        if self._users > 1:
+            self._users //= 2
+            self._log.warning("sample_halved", users_per_call=self._users)
+
+    # ── what it says ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _points(self, query: Query, asked: Span, sampled: _Sampled, share: float | None) -> list[Points]:
+        found = []
+        for series in query.series:
+            if series.signal == SAMPLED:
+                starts = range(asked.start, asked.end, WIDTH) if share is not None else ()
+                values: Mapping[int, Value] = {start: Value(share or 0.0, math.nan) for start in starts}
+            else:
+                values = sampled.votes.windows(series.product, series.signal)
+            inside = [start for start in sorted(values) if asked.start <= start < asked.end]
+            if inside:
+                found.append(
+                    Points(
+                        series=series,
+                        width=WIDTH,
+                        start=np.array(inside, np.int64),
+                        value=np.array([values[start].value for start in inside], np.float64),
+                        weight=np.array([values[start].weight for start in inside], np.float64)
+                        if series.signal in MEASURED
+                        else None,
+                    )
+                )
+        return found
+
+
+def _worst(series: Series, at: int, sampled: _Sampled, there: int) -> str:
+    """`sample of 40 of 640 users (6.2%): lobby 7.1% of 12 streams, …`, the worst first; empty for other signals."""
+    if series.signal not in MEASURED:
+        return ""
+    found = sampled.votes.by_call(series, at - WIDTH)
+    low_is_bad = "bitrate" in series.signal
+    ranked = sorted(found.items(), key=lambda item: (item[1].value if low_is_bad else -item[1].value, item[0]))
+    calls = ", ".join(
+        f"{clip(call, 60)} {_shown(series.signal, value.value)} of {value.weight:.0f} streams"
+        for call, value in ranked[:_WORST]
+        if low_is_bad or value.value > 0
+    )
+    share = f"sample of {sampled.users} of {max(there, sampled.users)} users"
+    share += f" ({min(1.0, sampled.users / there):.1%})"
+    return f"{share}: {calls}" if calls else share
+
+
+def _shown(signal: str, value: float) -> str:
+    return f"{value * 100:.1f}%" if signal.endswith("_ratio") else f"{value / 125:.0f} kbit/s"
+
+
+def _floor(at: float) -> int:
+    return math.floor(at / WIDTH) * WIDTH
