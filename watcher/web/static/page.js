@@ -164,6 +164,9 @@
   const open = (dialog) => {
     const author = dialog.querySelector("[name=author]");
     author.value = localStorage.getItem("author") || "";
+    const label = dialog.querySelector(".token");
+    label.hidden = true;
+    label.querySelector("input").required = false;
     say(dialog, "");
     dialog.showModal();
   };
@@ -228,7 +231,9 @@
       return dialog.then();
     }
     localStorage.setItem("author", event.target.author.value);
-    return submit(dialog, requests[dialog.id](event.target.elements, dialog.alert)).catch(() => say(dialog, "No answer: try again."));
+    const request = requests[dialog.id](event.target.elements, dialog.alert);
+    if (request[2].match && !Object.keys(request[2].match).length) return say(dialog, "Write it like rule=VideoFreezing.");
+    return submit(dialog, request).catch(() => say(dialog, "No answer: try again."));
   });
 
   // ── start ────────────────────────────────────────────────────────────────────────────────────────────────────────
