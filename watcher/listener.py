@@ -40,7 +40,10 @@ def _listen(text: str) -> str:
 
 
 def _network(text: str) -> str:
-    ipaddress.ip_network(text)
+    try:
+        ipaddress.ip_network(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, write it like 10.1.2.0/24 or 10.1.2.3") from None
     return text
 
 

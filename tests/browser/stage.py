@@ -92,10 +92,9 @@ async def opened(
     profile = await browser.new_context(**context)
     page = await profile.new_page()
     seen = Seen()
-    host = urlsplit(url).netloc
     page.on("console", lambda m: seen.errors.append(m.text) if m.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: seen.errors.append(str(error)))
-    page.on("request", lambda r: seen.foreign.append(r.url) if urlsplit(r.url).netloc != host else None)
+    page.on("request", lambda r: seen.foreign.append(r.url) if urlsplit(r.url).hostname != "127.0.0.1" else None)
     page.on("dialog", lambda dialog: seen.dialogs.append(dialog.message))
     wire = await profile.new_cdp_session(page)
     await _count(wire, seen)

@@ -236,7 +236,7 @@ def _account(
     return shapes.Account(
         account=account.name,
         provider=account.settings.provider,
-        sight=_sight(health, blind=sight.blind_since is not None, now=now),
+        sight=sight_of(health, blind=sight.blind_since is not None, now=now),
         reason="" if sight.blind_since is None else f"{REASONS.get(sight.reason, sight.reason)}{clip(detail)}",
         since=rfc3339(None if sight.blind_since is None else int(sight.blind_since)),
         observed_ratio=_observed(account, now, gaps),
@@ -247,7 +247,8 @@ def _account(
     )
 
 
-def _sight(health: AccountHealth | None, *, blind: bool, now: float) -> shapes.Sight:
+def sight_of(health: AccountHealth | None, *, blind: bool, now: float) -> shapes.Sight:
+    """Whether an account can be seen: blind is for operators, late data is not."""
     if blind:
         return "blind"
     if health is None or not any(at is not None for at in health.covered_at.values()):

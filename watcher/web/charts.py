@@ -1,7 +1,7 @@
 """Charts as SVG inside the page: drawn here, so that they need no script, no library and no second request.
 
-Two sizes of one drawing. A *spark* is for hundreds of series: sixty steps of a minute, the worst of each, in whole
-units, as few bytes as a line can be (relative steps, no numbers in words: the text beside it says those). A *chart* is
+Two sizes of one drawing. A *spark* is for hundreds of series: forty steps of ninety seconds, the worst of each, in
+whole units, as few bytes as a line can be (relative steps; the text beside it says the numbers). A *chart* is
 for one alert: every window, threshold and clear line, and when it was pending and firing. Axis labels are HTML beside
 it, so that they keep their size when the drawing is stretched to a telephone or a wide screen.
 
@@ -20,20 +20,20 @@ from watcher.alerts.wording import number
 from watcher.model import SIGNALS, Floats, Unit, Worse, judged_by, unit_of
 from watcher.web.views import Curve
 
-SPARK = (60, 16)
+SPARK = (40, 16)
 CHART = (600, 120)
 _BROKEN_AFTER = 3  # missing windows that break the line, as they restart a rule's timer
 
 
 def spark(curve: Curve) -> Markup:
-    """A small line, the worst value of each minute, with the threshold if there is one."""
+    """A small line, the worst value of each ninety seconds, with the threshold if there is one."""
     width, height = SPARK
     steps = _steps(curve, width)
     low, high = bounds(curve, steps[~np.isnan(steps)])
     rows = np.where(np.isnan(steps), steps, np.round((high - steps) / (high - low) * height))
-    limit = "" if curve.threshold is None else f"<path d=M0,{_y(curve.threshold, low, high, height):.0f}h60 />"
+    limit = "" if curve.threshold is None else f"<path d=M0,{_y(curve.threshold, low, high, height):.0f}h{width - 1} />"
     line = f'{limit}<path class=l d="{_runs(rows)}"/>'
-    return Markup(f'<svg viewBox="0 0 60 16" preserveAspectRatio=none aria-hidden=true>{line}</svg>')  # noqa: S704 - numbers
+    return Markup(f'<svg viewBox="0 0 {width - 1} {height}" preserveAspectRatio=none>{line}</svg>')  # noqa: S704 - numbers
 
 
 def chart(curve: Curve) -> Markup:
@@ -97,7 +97,7 @@ def _steps(curve: Curve, count: int) -> Floats:
     info = SIGNALS.get(judged_by(curve.signal))
     worst = np.fmin if info is not None and info.worse is Worse.DOWN else np.fmax
     last = np.ceil((curve.ends - curve.start) / part).astype(np.int64) - 1
-    for back in range(max(1, round(curve.width / part))):
+    for back in range(math.ceil(curve.width / part)):
         index = last - back
         inside = (index >= 0) & (index < count)
         worst.at(found, index[inside], curve.values[inside])
@@ -105,17 +105,25 @@ def _steps(curve: Curve, count: int) -> Floats:
 
 
 def _runs(rows: Floats) -> str:
-    """Path data of a row per step: runs of steps, each after the first relative to the last."""
+    """Path data of a row per step, each relative to the one before; steps on one level are one."""
     parts: list[str] = []
-    before: int | None = None
-    for index, row in enumerate(rows.tolist()):
-        if row != row:  # NaN
+    before: float | None = None
+    level = 0  # steps on one level that are still to be drawn
+    for index, row in enumerate([*rows.tolist(), math.nan]):
+        if row == before:
+            level += 1
+            continue
+        if level:
+            parts.append(f"h{level}")
+            level = 0
+        if math.isnan(row):
+            alone = before is not None and parts[-1].startswith("M")
+            parts += ["h0"] if alone else []  # a dot
             before = None
             continue
-        here = int(row)
-        parts.append(f"M{index} {here}h1" if before is None else f"l1{here - before:+d}".replace("+", " "))
-        before = here
-    return "".join(parts).replace("l1 0", "h1")
+        parts.append(f"M{index} {row:.0f}" if before is None else f"l1{row - before:+.0f}".replace("+", " "))
+        before = row
+    return "".join(parts)
 
 
 def _walk(curve: Curve) -> Iterator[tuple[bool, int, float]]:
