@@ -26,6 +26,7 @@ from tests.browser.stage import chromium, opened, served
 from tests.real.processes import free_port, running
 from tests.real.stand import eventually, listening
 from watcher.app.daemon import Daemon
+from watcher.app.service import GIVE_WAY
 from watcher.clock import WallClock
 from watcher.httpserver import serve
 from watcher.secret import Secret
@@ -83,10 +84,14 @@ class LateTap(httpx.AsyncBaseTransport):
         self.late.append(self._clock.now() - slot.at)
         return await self._inner.handle_async_request(request)
 
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
 
 async def lateness(folder: Path) -> tuple[list[float], list[float], int]:
     """Seconds that looks left late, without and with fifty readers; and how many alerts fired."""
     tap = LateTap()
+    sys.setswitchinterval(GIVE_WAY)
     async with _running(folder, tap) as (daemon, url):
         await anyio.sleep(STRETCH)
         alone: list[float] = []

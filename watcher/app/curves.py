@@ -1,8 +1,9 @@
-"""The points behind the page's charts, read once for all readers, and again only for accounts that were looked at.
+"""The points behind the page's charts, read once for all readers, and again only for series that were looked at.
 
-A chart ends where its account is known, not at the reader's "now": until the next look nothing about it changes, so it
-is neither read nor drawn nor sent again. What the engine keeps in memory reaches back an hour at most and less of what
-is decided, so the points come from the record; one walk of a series costs a tenth of a millisecond, in a thread.
+A chart ends with the minute up to which its account is known, not at the reader's "now": until its next look nothing
+about it changes, so it is the same value and neither read nor drawn nor sent again. What the engine keeps in memory
+reaches back an hour at most and less of what is decided, so the points come from the record; one walk of a series costs
+a tenth of a millisecond, in a thread.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from watcher.alerts.chart import series_of
 from watcher.app.material import Turn
+from watcher.clock import MINUTE
 from watcher.errors import StoreError
 from watcher.model import Points, Series, State, StoreReader, Transition, fold
 from watcher.web.views import SHOWN_OF_ALERT, Curve, Stay
@@ -25,7 +27,7 @@ class Curves:
     """What was read, by series; only that of the last board is kept."""
 
     def __init__(self) -> None:
-        self._known: dict[Series, tuple[int, Curve | None]] = {}
+        self._known: dict[Series, tuple[tuple[object, ...], Curve | None]] = {}
 
     def of_signals(
         self, series: Sequence[Series], levels: Levels, turns: Mapping[str, Turn], reader: StoreReader | None
@@ -35,14 +37,14 @@ class Curves:
         found: list[Curve | None] = []
         for one in series:
             turn = turns.get(one.account)
-            end = turn.known_until if turn else 0
+            end, (threshold, clear) = _end(turn), levels(one)
+            state = (end, turn.covered.get(one) if turn else None, threshold, clear)
             known = before.get(one)
-            if known is None or known[0] != end:
-                known = (end, read(reader, one, end - SHOWN_OF_ALERT, end))
+            if known is None or known[0] != state:
+                curve = read(reader, one, end - SHOWN_OF_ALERT, end)
+                known = state, None if curve is None else replace(curve, threshold=threshold, clear=clear)
             self._known[one] = known
-            curve = known[1]
-            threshold, clear = levels(one)
-            found.append(None if curve is None else replace(curve, threshold=threshold, clear=clear))
+            found.append(known[1])
         return found
 
     def of_alerts(
@@ -59,12 +61,15 @@ class Curves:
             series, turn = series_of(entry), turns.get(entry.labels.get("account", ""))
             if series is None or turn is None:
                 continue
-            end = turn.known_until
-            known = self._known.get(series)
-            curve = known[1] if known and known[0] == end else read(reader, series, end - SHOWN_OF_ALERT, end)
+            end, known = _end(turn), self._known.get(series)
+            curve = known[1] if known is not None else read(reader, series, end - SHOWN_OF_ALERT, end)
             if curve is not None:
                 found[entry.alert_id] = dressed(curve, entry, clears.get(entry.rule), _log(reader, entry, now))
         return found
+
+
+def _end(turn: Turn | None) -> int:
+    return 0 if turn is None else -(-turn.known_until // MINUTE) * MINUTE
 
 
 def read(reader: StoreReader | None, series: Series, start: int, end: int) -> Curve | None:

@@ -17,7 +17,7 @@ from watcher.app.account import AccountLoop
 from watcher.app.recorder import Recorder
 from watcher.config import Config
 from watcher.metrics import Snapshot
-from watcher.model import Silence, State, Transition
+from watcher.model import Series, Silence, State, Transition
 from watcher.rules.view import AlertView
 from watcher.schedule import QueryState, Slot
 
@@ -26,11 +26,15 @@ _STANDING = frozenset({State.FIRING, State.PENDING})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Turn:
-    """Where an account's queries stand: `slot` is its very next look; `ahead` the vendor's clock less ours."""
+    """Where an account's queries stand: `slot` is its very next look; `ahead` the vendor's clock less ours.
+
+    `covered` is the event time up to which each series is known, `known_until` the latest of them (0 before any).
+    """
 
     states: tuple[QueryState, ...]
     slot: Slot | None
-    known_until: int  # event time up to which anything of the account is covered; 0 before
+    known_until: int
+    covered: Mapping[Series, int]
     ahead: float
 
 
@@ -81,6 +85,7 @@ def gather(
                 states=loop.states,
                 slot=loop.slot,
                 known_until=max(loop.covered.values(), default=0),
+                covered={s: loop.covered.get(i, 0) for i, query in loop.queries.items() for s in query.series},
                 ahead=loop.ledger.offset,
             )
             for name, loop in loops.items()

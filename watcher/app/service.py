@@ -8,6 +8,7 @@ are read at the start only: changing them under a running scraper or lock is a r
 from __future__ import annotations
 
 import signal
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +28,10 @@ from watcher.metrics import render
 from watcher.web import Access, ReadyReport, build_probes, build_web
 from watcher.workers import ThreadWorkers
 
+GIVE_WAY = 0.0005
+"""Seconds after which a thread that computes gives way to the event loop. Python's own 5 ms, met at every turn of a
+look while a page is drawn, would add up to a tenth of a second."""
+
 _log = log.get("service")
 
 
@@ -44,6 +49,7 @@ async def serve(path: Path, *, clock: Clock) -> None:
     Raises `ConfigError`, `StateLocked`, `StoreError` or `ListenError` where it cannot start.
     """
     manager = service_manager()
+    sys.setswitchinterval(GIVE_WAY)
     config = ready_config(path)
     for warning in config.warnings:
         _log.warning("config_warning", problem=str(warning))

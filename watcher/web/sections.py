@@ -64,17 +64,25 @@ class Drawn:
 
 
 class Drawing:
-    """Templates, read at the first page: a daemon that nobody looks at has none in memory."""
+    """Templates, read at the first page: a daemon that nobody looks at has none in memory. A spark is drawn once for as
+    long as its curve is the same."""
 
     def __init__(self) -> None:
         self._environment: Environment | None = None
+        self._sparks: dict[Curve, Markup] = {}
 
     def board(self, board: Board) -> Drawn:
         """The status page."""
+        self._sparks = {
+            curve: self._sparks.get(curve) or charts.spark(curve) for curve in board.curves if curve is not None
+        }
         words = {
             "board": board,
             "whole": WHOLE,
-            "signals": list(zip(board.signals.signals, board.curves, strict=False)),
+            "signals": [
+                (s, curve and self._sparks[curve])
+                for s, curve in zip(board.signals.signals, board.curves, strict=False)
+            ],
             "max_looks": MAX_LOOKS_SHOWN,
             "max_rules": MAX_RULES_SHOWN,
         }
@@ -90,6 +98,9 @@ class Drawing:
             live=Part.of(msgspec.json.encode(live)),
             now=board.status.now,
         )
+
+    def _spark(self, curve: Curve | None) -> Markup:
+        return Markup() if curve is None else self._sparks[curve]
 
     def alert(self, detail: AlertDetail, curve: Curve | None, board: Board) -> Part:
         """The page of one alert."""
