@@ -33,7 +33,7 @@ from watcher.secret import Secret
 from watcher.web import Access, ReadyReport, build_web
 from watcher.workers import ThreadWorkers
 
-PROJECTS, STRETCH, ROUNDS = 50, 15.0, 3
+PROJECTS, STRETCH, ROUNDS = 50, 20.0, 3  # three times 40 s: each sees every part of a quota minute
 READERS = """
 import asyncio, sys, httpx
 async def reader(client, number):
