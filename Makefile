@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help demo test check unit serial bench soak lock clean
+.PHONY: help demo test check unit serial bench soak picture lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -34,6 +34,9 @@ bench: .venv/.dev .venv/.apt ## every figure of the README, printed
 
 soak: .venv/.dev .venv/.apt ## the long campaigns: kill -9, whole virtual days, big property runs
 	HYPOTHESIS_PROFILE=soak $(BIN)/pytest -s -m soak
+
+picture: .venv/.dev .venv/.apt ## the screenshot in the README, drawn anew
+	$(BIN)/python -m tests.browser.picture docs/status-page.png
 
 lock: .venv/.dev ## pin and hash the dependencies anew
 	$(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install -q pip-tools

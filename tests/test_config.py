@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watcher.config import Config, address, build, load, secrets_missing
+from watcher.config import Config, build, load, secrets_missing
 from watcher.errors import ConfigError
+from watcher.listener import address
 from watcher.yamlfile import loads
 
 HERE = Path(__file__).parent / "config"

@@ -25,6 +25,8 @@ from watcher.budget.quota import Pool
 from watcher.clock import DAY
 from watcher.detection import shortly, too_late, within
 from watcher.errors import ConfigError, Problem, clip
+from watcher.listener import Http
+from watcher.listener import check as check_listener
 from watcher.model import USERS, Query
 from watcher.providers.provider import Account, Provider
 from watcher.providers.registry import PROVIDERS
@@ -44,19 +46,6 @@ MAX_ACCOUNTS = 100
 MIN_TOKEN = 16  # characters: nothing slows down whoever guesses
 
 
-def address(text: str) -> tuple[str, int]:
-    """`127.0.0.1:9469`, `[::1]:9469`, `:9469` (every address) as host and port. Raises `ValueError`."""
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise ValueError(f"{text!r} is not an address; write it like 127.0.0.1:9469")
-    return host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - only where the user leaves the host out
-
-
-def _listen(text: str) -> str:
-    address(text)
-    return text
-
-
 def _some(accounts: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, Any], ...]:
     if not 0 < len(accounts) <= MAX_ACCOUNTS:
         raise ValueError(f"lists {len(accounts)}; list 1 to {MAX_ACCOUNTS} of them")
@@ -66,18 +55,6 @@ def _some(accounts: tuple[Mapping[str, Any], ...]) -> tuple[Mapping[str, Any], .
 def _state_url(text: str) -> str:
     state_path(text)
     return text
-
-
-class Http(Strict):
-    """Where the daemon's own pages are served.
-
-    Whoever changes anything there must show the `token`; `hook_token` is the last part of the hooks' paths, and without
-    it there are no hooks.
-    """
-
-    token: Secret | None = None
-    hook_token: Secret | None = None
-    listen: Annotated[str, AfterValidator(_listen)] = "127.0.0.1:9469"
 
 
 class _Top(AlertsSettings):
@@ -146,6 +123,7 @@ def build(document: Document, folder: Path, *, pages: bool = True) -> Config:
     reader.problems += _own_names(rules)
     if top is not None:
         reader.problems += check_alerts(document, top)
+        reader.problems += check_listener(document, top.http)
     if top is None or len(parsed) < len(stanzas):
         raise ConfigError(reader.problems)
     needed = frozenset(needed_signals(rules) | {USERS})

@@ -77,7 +77,7 @@ def explain(config: Config, rule: Rule, reader: StoreReader, *, now: float) -> t
                 requests=sum(s.units for s in reader.spends(account.name, day_start(now))),
                 allowed=sum(pool.day.allowed for pool in account.pools if pool.day is not None),
                 alerts=tuple(
-                    Seen(alert=v, why=_why(rule, v, newest), known_until=v.frontier) for v in views[:MAX_SHOWN]
+                    Seen(alert=v, why=why(rule, v, newest), known_until=v.frontier) for v in views[:MAX_SHOWN]
                 ),
             )
         )
@@ -98,22 +98,22 @@ def _looks(plan: AccountPlan, rule: Rule) -> float:
     return sum(q.per_day for q in plan.queries if q.query.id in needed)
 
 
-def _why(rule: Rule, alert: AlertView, newest: Mapping[Series, tuple[float, int]]) -> str:
+def why(rule: Rule, alert: AlertView, newest: Mapping[Series, tuple[float, int]]) -> str:
     """One sentence for a person at night."""
-    condition = _condition(rule)
+    held = condition(rule)
     measures = rule.parts[0].measures if rule.share is None else SHARE
     value = "" if alert.value is None else f"newest value {number(alert.value, measures)}"
     state = {
-        State.FIRING: f"fires since {rfc3339(alert.since)}: {condition} held for {rule.hold} s",
-        State.PENDING: f"pending since {rfc3339(alert.since)}: {condition}, not yet for {rule.hold} s",
+        State.FIRING: f"fires since {rfc3339(alert.since)}: {held} held for {rule.hold} s",
+        State.PENDING: f"pending since {rfc3339(alert.since)}: {held}, not yet for {rule.hold} s",
         State.RESOLVED: f"over since {rfc3339(alert.since)}",
-        State.INACTIVE: f"not so: {condition}",
+        State.INACTIVE: f"not so: {held}",
     }[alert.state]
     missing = [_joined(r.signal, r.level.above, r.level.value, alert, newest) for r in rule.require]
     return "; ".join(filter(None, (state, value, *alert.says, *missing)))
 
 
-def _condition(rule: Rule) -> str:
+def condition(rule: Rule) -> str:
     """What must hold, in the words of the rule."""
     parts = [_part(part) for part in rule.parts]
     held = f" {rule.join} ".replace(" all ", " and ").replace(" any ", " or ").join(parts)
@@ -185,7 +185,7 @@ def _account_json(one: Explained) -> dict[str, Any]:
 
 def lines(rule: Rule, found: Sequence[Explained], *, now: float) -> Iterator[str]:
     """The same as sentences."""
-    yield f"{rule.name} judges {_condition(rule)}; {rule.severity}, from {rule.place}"
+    yield f"{rule.name} judges {condition(rule)}; {rule.severity}, from {rule.place}"
     if not found:
         yield "  no configured account measures it"
     for one in found:

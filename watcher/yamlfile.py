@@ -29,9 +29,12 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class Strict(BaseModel):
-    """Base of every shape that is read from a file: frozen, strict, unknown keys refused."""
+    """Base of every shape that is read from a file: frozen, strict, unknown keys refused.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True)
+    What reads a shape is built when it first reads one: a start does not wait for vendors that are not configured.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, arbitrary_types_allowed=True, defer_build=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ class Day:
             for step in steps:
                 await step(daemon)
             await self.clock.sleep_until(EPOCH + until)
-            found = daemon.alerts()
+            found = await world.firing(daemon)
             await daemon.stop()
         return found
 
@@ -70,24 +70,24 @@ class Day:
 
 async def silence(daemon: Daemon) -> None:
     """Silence the rule for three hours."""
-    assert (await daemon.add_silence(NewSilence(match=ALL, seconds=3 * HOUR, author="kim")))["durable"]
+    assert (await daemon.desk().add_silence(NewSilence(match=ALL, seconds=3 * HOUR, author="kim"))).durable
 
 
 async def until_resolved(daemon: Daemon) -> None:
     """Silence the rule until its alerts are over."""
-    await daemon.add_silence(NewSilence(match=ALL, seconds=30 * HOUR, author="kim", until_resolved=True))
+    await daemon.desk().add_silence(NewSilence(match=ALL, seconds=30 * HOUR, author="kim", until_resolved=True))
 
 
 async def expire(daemon: Daemon) -> None:
     """End every silence."""
-    for one in daemon.silences():
-        await daemon.expire_silence(one["id"])
+    for one in (await daemon.viewing.board()).silences.silences:
+        await daemon.desk().expire_silence(one.id)
 
 
 async def acknowledge(daemon: Daemon) -> None:
     """Take every alert in hand."""
-    for alert in daemon.alerts():
-        await daemon.acknowledge(alert["id"], NewAck(author="kim"))
+    for alert in await world.firing(daemon):
+        await daemon.desk().acknowledge(alert["id"], NewAck(author="kim"))
 
 
 async def test_a_silence_survives_a_restart_and_what_still_fires_after_it_is_said(
@@ -150,9 +150,9 @@ async def test_what_cannot_be_changed_is_refused(tmp_path: Path, clock: VirtualC
 
     async def wrong(daemon: Daemon) -> None:
         with pytest.raises(Refused, match="no such alert fires"):
-            await daemon.acknowledge("nobody", NewAck(author="kim"))
+            await daemon.desk().acknowledge("nobody", NewAck(author="kim"))
         with pytest.raises(Refused, match="no such silence"):
-            await daemon.expire_silence("nothing")
+            await daemon.desk().expire_silence("nothing")
 
     await day.stretch(300, wrong)
 

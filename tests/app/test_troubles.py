@@ -10,7 +10,7 @@ import pytest
 import watcher.rules.alert as alert_module
 import watcher.rules.engine as engine_module
 from tests.alerts.fakes import Accept, Act, Fail, Hang
-from tests.app import town
+from tests.app import town, world
 from tests.app.town import START, Town
 from watcher.app.troubles import Crashes
 from watcher.clock import HOUR, MINUTE, VirtualClock
@@ -96,11 +96,11 @@ async def test_a_rule_that_crashes_is_an_operators_page(
     async with here.running(town.config(tmp_path)) as daemon:
         await clock.sleep_until(at(89))
         assert own(here, "WatcherRuleCrashed") == ["FIRING"]
-        (summary,) = (a["summary"] for a in daemon.alerts() if a["rule"] == "WatcherRuleCrashed")
+        (summary,) = (a["summary"] for a in await world.firing(daemon) if a["rule"] == "WatcherRuleCrashed")
         assert summary.startswith("Rule VideoFreezing crashes on acme since 12:")
         await clock.sleep_until(at(130))
         assert own(here, "WatcherRuleCrashed") == ["FIRING", "RESOLVED"]
-        (alert,) = (a for a in daemon.alerts() if a["rule"] == "VideoFreezing")
+        (alert,) = (a for a in await world.firing(daemon) if a["rule"] == "VideoFreezing")
         assert alert["state"] == "firing", "it stands as it was"
 
 
@@ -115,12 +115,12 @@ async def test_alerts_of_an_account_that_is_not_seen_are_marked_not_cleared(
         await clock.sleep_until(at(60))
         here.wire.down.update(town.ACME_HOSTS)
         await clock.sleep_until(at(150))
-        (alert,) = (a for a in daemon.alerts() if a["rule"] == "VideoFreezing")
+        (alert,) = (a for a in await world.firing(daemon) if a["rule"] == "VideoFreezing")
         assert alert["state"] == "firing"
         assert alert["unjudged_since"] is not None
         here.wire.down.clear()
         await clock.sleep_until(at(4 * 60))
-        (alert,) = (a for a in daemon.alerts() if a["rule"] == "VideoFreezing")
+        (alert,) = (a for a in await world.firing(daemon) if a["rule"] == "VideoFreezing")
         assert alert["unjudged_since"] is None
     mark = "cannot be judged since 2026-01-01 13:"
     repeats = [s for s in here.senders["pager"].accepted if s.notification.kind == "still_firing"]

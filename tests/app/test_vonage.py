@@ -13,13 +13,12 @@ import yaml
 from tests.alerts.fakes import FakeSender
 from tests.conftest import EPOCH
 from tests.emulator.vonage.helpers import KEY, SECRET, plain, project, session
+from tests.web.fakes import application
 from watcher.app.daemon import Daemon
 from watcher.clock import VirtualClock, sleep
 from watcher.config import build
 from watcher.emulator.vonage.scenario import reads
 from watcher.emulator.vonage.server import Emulator, build_vonage
-from watcher.web import build_web
-from watcher.web.health import ReadyReport
 from watcher.yamlfile import loads
 
 NOON = EPOCH + 12 * 3600
@@ -70,22 +69,10 @@ class Rooms:
     def hook(self) -> httpx.ASGITransport:
         """The daemon's web application, for the emulator to post to."""
 
-        async def ready() -> ReadyReport:
-            return ReadyReport(config=True, state=True, listener=True)
-
         def hear(*args: Any) -> Any:
             return self.daemon.heard("vonage", *args)
 
-        app = build_web(
-            metrics=lambda: b"",
-            ready=ready,
-            actions=self.daemon,
-            token=lambda: None,
-            hints=self.daemon,
-            hook_token=lambda: None,
-            vonage=hear,
-        )
-        return httpx.ASGITransport(app=app)
+        return httpx.ASGITransport(app=application(hints=self.daemon, vonage=hear))
 
     async def run(self, seconds: float, *, hooks: bool = False) -> dict[str, Any]:
         """Run the daemon (and the vendor's posts) for so long; the report of design section 8."""

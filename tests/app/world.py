@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import httpx
+import msgspec
 import yaml
 
 from tests.alerts.fakes import FakeSender
@@ -123,6 +124,12 @@ def config(folder: Path, *, plan: str = "enterprise", projects: Any = None, **mo
 def built(data: Mapping[str, Any], folder: Path) -> Config:
     """The configuration as the program has it."""
     return build(loads(yaml.safe_dump(dict(data)), str(folder / "config.yaml")), folder)
+
+
+async def firing(daemon: Daemon) -> list[dict[str, Any]]:
+    """What fires, as the API says it."""
+    alerts = (await daemon.viewing.board()).alerts.alerts
+    return [msgspec.structs.asdict(alert) for alert in alerts if alert.state == "firing"]
 
 
 class Wire(httpx.AsyncBaseTransport):

@@ -19,7 +19,8 @@ import pytest
 import yaml
 
 from tests.deploy.files import DEPLOY, ROOT
-from watcher.config import MIN_TOKEN, Config, address, load
+from watcher.config import MIN_TOKEN, Config, load
+from watcher.listener import address
 from watcher.secret import Secret
 
 KUBERNETES = DEPLOY / "kubernetes"
@@ -151,8 +152,10 @@ def test_the_configuration_is_one(kustomization: str, tmp_path: Path) -> None:
     assert {secret.kind for secret in named} == {"file"}
     assert {secret.name.rpartition("/")[0] for secret in named} == {CREDENTIALS}
     assert loaded.state.startswith(f"sqlite:///{STATE}/")
-    host, port = address(loaded.http.listen)
-    assert (host, port) == ("0.0.0.0", container(kustomization)["ports"][0]["containerPort"])
+    assert loaded.http.metrics_listen is not None
+    listening = {"http": address(loaded.http.listen), "metrics": address(loaded.http.metrics_listen)}
+    ports = {port["name"]: port["containerPort"] for port in container(kustomization)["ports"]}
+    assert listening == {name: ("0.0.0.0", port) for name, port in ports.items()}
     mounts = {mount["name"]: mount["mountPath"] for mount in container(kustomization)["volumeMounts"]}
     assert mounts == {"config": "/etc/watcher", "credentials": CREDENTIALS, "state": STATE, "tmp": "/tmp"}
     (claim,) = one(kustomization, "StatefulSet")["spec"]["volumeClaimTemplates"]
@@ -185,7 +188,9 @@ def test_it_runs_with_nothing_it_does_not_need(kustomization: str) -> None:
 def test_probes_tell_alive_from_ready(kustomization: str) -> None:
     """Only a process that does not answer is restarted; readiness gives the disk its five seconds."""
     daemon = container(kustomization)
-    paths = {p: daemon[f"{p}Probe"]["httpGet"]["path"] for p in ("startup", "liveness", "readiness")}
+    probes = {p: daemon[f"{p}Probe"]["httpGet"] for p in ("startup", "liveness", "readiness")}
+    assert {get["port"] for get in probes.values()} == {"metrics"}, "open there, while the page needs a token"
+    paths = {p: get["path"] for p, get in probes.items()}
     assert paths == {"startup": "/healthz", "liveness": "/healthz", "readiness": "/readyz"}
     assert daemon["readinessProbe"]["timeoutSeconds"] > 5
 
@@ -219,4 +224,5 @@ def test_the_service_monitor_finds_the_service() -> None:
     assert monitor["metadata"]["namespace"] == service["metadata"]["namespace"] == "watcher"
     assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
     assert labels[monitor["spec"]["jobLabel"]] == "watcher"
-    assert monitor["spec"]["endpoints"][0]["port"] == service["spec"]["ports"][0]["name"]
+    assert monitor["spec"]["endpoints"][0]["port"] == "metrics"
+    assert "metrics" in {port["name"] for port in service["spec"]["ports"]}

@@ -83,7 +83,7 @@ def test_the_tests_that_ship_pass(path: Path) -> None:
 
 
 def test_every_shipped_pack_has_tests_of_every_rule() -> None:
-    """A pack in `rules/` or `rules/optional/` has a file of the same name in `rules/tests/` that names each of its alerts."""
+    """Each pack, optional ones too, has a file of its name in `rules/tests/` that names each of its alerts."""
     packs = sorted([*PACKS.glob("*.yaml"), *(PACKS / "optional").glob("*.yaml")])
     assert packs
     assert {pack.name for pack in packs} == {path.name for path in SHIPPED}

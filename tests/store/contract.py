@@ -304,6 +304,22 @@ class StoreContract:
         assert store.notifications(0.0) == [sent]
         assert store.unsent("slack") == []
 
+    def test_what_was_said_and_not_said_about_an_alert(self, store: FullStore) -> None:
+        """Messages and duties of that alert alone, the newest first, as many as asked; with the reason of a drop."""
+        first, second, other = entry("a", 1, State.FIRING), entry("a", 2, State.RESOLVED), entry("b", 1, State.FIRING)
+        duties = [owed(first), owed(second), owed(other), owed(first, "mail")]
+        store.commit(Commit(transitions=[first, second, other], obligations=duties))
+        for number, duty in enumerate(duties[:3]):
+            store.record_notification(message(f"n{number}", duty))
+        store.drop_obligations({owed(first, "mail").id: "silenced"}, T0 + 1.0)
+        assert [n.id for n in store.notifications_about("a", 10)] == ["n1", "n0"]
+        assert [n.id for n in store.notifications_about("a", 1)] == ["n1"]
+        told = [(o.target, o.transition.seq, o.dropped) for o in store.obligations_about("a", 10)]
+        assert told == [("mail", 1, "silenced"), ("slack", 2, ""), ("slack", 1, "")]
+        assert len(store.obligations_about("a", 2)) == 2
+        assert store.notifications_about("nobody", 10) == []
+        assert store.obligations_about("nobody", 10) == []
+
     def test_drops_keep_their_first_reason(self, store: FullStore) -> None:
         """Dropping twice is fine; dropping what was discharged, or was never there, is refused as a whole."""
         first, second, third = (entry(alert, 1, State.FIRING) for alert in "abc")

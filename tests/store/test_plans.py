@@ -136,6 +136,19 @@ def test_hot_queries_search_their_index(name: str, store: SqliteStore, database:
     assert set(database.plans) == plan
 
 
+def test_what_was_said_about_an_alert_is_searched(store: SqliteStore, database: ExplainingDatabase) -> None:
+    """By the alert, through its duties; only the rows of one alert are put in order."""
+    store.notifications_about("a7", 50)
+    store.obligations_about("a7", 50)
+    assert not [plan for plan in database.plans if plan.startswith("SCAN")]
+    assert {plan.partition(" USING")[0] for plan in database.plans if plan.startswith("SEARCH")} == {
+        "SEARCH notifications",
+        "SEARCH obligations",
+        "SEARCH o",
+        "SEARCH t",
+    }
+
+
 def test_reading_a_time_range_searches(store: SqliteStore, database: ExplainingDatabase) -> None:
     """What is read since an instant is found by time, and put in order afterwards."""
     store.transitions(since=5.0)

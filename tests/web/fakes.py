@@ -1,41 +1,148 @@
-"""A fake behind the API, typed against its port."""
+"""Fakes behind page and API, typed against their ports, and the application around them."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+import msgspec
+from starlette.applications import Starlette
+
+from tests.conftest import EPOCH
+from tests.web import boards
 from watcher.errors import Refused
-from watcher.web import Actions, NewAck, NewSilence
+from watcher.listener import ProxySettings
+from watcher.metrics import Snapshot, render
+from watcher.model import Series
+from watcher.secret import Secret
+from watcher.web import Access, NewAck, NewSilence, ReadyReport, Views, build_web, hooks_vonage, shapes
+from watcher.web.hooks import Listener
+from watcher.web.views import Board, Curve
+from watcher.workers import InlineWorkers
+
+NOW = float(boards.END)
 
 
-class FakeActions:
-    """Notes what is asked; refuses the id `none`."""
+class FakeViews:
+    """Shows what it was given, notes what is asked; refuses the id `none`."""
 
-    def __init__(self) -> None:
+    def __init__(self, board: Board | None = None) -> None:
+        self.now = board or boards.board(alerts=1)
         self.wishes: list[Any] = []
+        self.asked = 0
 
-    def alerts(self) -> list[dict[str, Any]]:
-        return [{"id": "a1"}]
+    async def board(self) -> Board:
+        self.asked += 1
+        return self.now
 
-    def silences(self) -> list[dict[str, Any]]:
-        return [{"id": "s1"}]
+    async def alert(self, alert: str) -> tuple[shapes.AlertDetail, Curve | None]:
+        found = next((a for a in self.now.alerts.alerts if a.id == alert), None)
+        if found is None:
+            raise Refused(404, "no such alert is on record")
+        return detail(found), self.now.alert_curves[alert]
 
-    async def add_silence(self, wish: NewSilence) -> dict[str, Any]:
+    async def series(self, series: Series, seconds: int) -> shapes.SeriesPoints:
+        if series.account == "none":
+            raise Refused(404, "no such series has points in that time")
+        labels = dict(zip(Series._fields[:-1], series[:-1], strict=True))
+        return shapes.SeriesPoints(**labels, chart=chart())
+
+    async def explain(self, rule: str) -> shapes.Explained:
+        if rule == "none":
+            raise Refused(404, "there is no such rule")
+        return explained(rule, self.now)
+
+    async def add_silence(self, wish: NewSilence) -> shapes.ChangedSilence:
         self.wishes.append(wish)
-        return {"silence": {"id": "s2"}, "durable": True}
+        return shapes.ChangedSilence(silence=boards.silence("room"), durable=True)
 
-    async def expire_silence(self, silence: str) -> dict[str, Any]:
+    async def expire_silence(self, silence: str) -> shapes.ChangedSilence:
         if silence == "none":
             raise Refused(404, "no such silence holds: see the list")
         self.wishes.append(silence)
-        return {"silence": {"id": silence}, "durable": True}
+        return shapes.ChangedSilence(silence=boards.silence("room"), durable=True)
 
-    async def acknowledge(self, alert: str, wish: NewAck) -> dict[str, Any]:
+    async def acknowledge(self, alert: str, wish: NewAck) -> shapes.ChangedAck:
         self.wishes.append((alert, wish))
-        return {"ack": {"alert_id": alert}, "durable": True}
+        ack = shapes.ShownAck(alert_id=alert, seq=1, author=wish.author, comment=wish.comment, at=boards.at(0))
+        return shapes.ChangedAck(ack=ack, durable=True)
 
 
-_: Actions = FakeActions()
+_: Views = FakeViews()
+
+
+def chart() -> shapes.Chart:
+    """Two points, an end that is open."""
+    return shapes.Chart(
+        signal="video_freeze_ratio",
+        starts_at=boards.at(3600),
+        ends_at=boards.at(0),
+        threshold=0.05,
+        clear=None,
+        points=[(boards.END - 20, 0.1), (boards.END, 0.2)],
+        spans=[shapes.Span(state="firing", starts_at=boards.at(900), ends_at=None)],
+    )
+
+
+def detail(alert: shapes.ShownAlert) -> shapes.AlertDetail:
+    """An alert with a message that failed, one duty that was dropped, and a correction in its log."""
+    entry = shapes.LogEntry(
+        seq=1,
+        state="firing",
+        at=boards.at(780),
+        known_at=boards.at(700),
+        cause="threshold",
+        value=0.14,
+        threshold=0.05,
+        users=263.0,
+        retracts=None,
+    )
+    message = shapes.Message(
+        target="oncall-slack",
+        kind="firing",
+        title=f"[FIRING] {alert.rule} {alert.labels.get('channel', '')}",
+        reason="news",
+        delivery="sent",
+        created_at=boards.at(700),
+        sent_at=boards.at(699),
+        attempts=2,
+        error=alert.labels.get("channel", ""),
+    )
+    return shapes.AlertDetail(
+        id=alert.id,
+        rule=alert.rule,
+        labels=alert.labels,
+        alert=alert,
+        log=[msgspec.structs.replace(entry, seq=2, retracts=boards.at(800), cause="revised"), entry],
+        notifications=[message],
+        unsaid=[shapes.Unsaid(target="oncall-mail", seq=1, reason="off_hours")],
+        chart=chart(),
+    )
+
+
+def explained(rule: str, board: Board) -> shapes.Explained:
+    """A rule with an alert, whose labels are those of the board's first."""
+    labels = board.alerts.alerts[0].labels if board.alerts.alerts else {"project": "project-1"}
+    alert = shapes.ExplainedAlert(
+        labels=labels,
+        state="firing",
+        since=boards.at(780),
+        value=0.14,
+        threshold=0.05,
+        known_until=None,
+        marks=["late"],
+        why="fires",
+    )
+    account = shapes.ExplainedAccount(
+        account="acme",
+        page_seconds=shapes.PageSeconds(earliest=41.0, mean=120.0, p95=300.0, worst=600.0),
+        onset_to_page_seconds=shapes.OnsetSeconds(mean=240.0, p95=420.0, worst=720.0),
+        looks_per_day=480.0,
+        requests_today=12.0,
+        requests_allowed=479,
+        alerts=[alert],
+    )
+    return shapes.Explained(rule=rule, signal="video_freeze_ratio", accounts=[account])
 
 
 class Deaf:
@@ -46,3 +153,39 @@ class Deaf:
 
     def hook_answered(self, hook: str, outcome: str) -> None:
         return
+
+
+async def is_ready() -> ReadyReport:
+    """Everything is there."""
+    return ReadyReport(config=True, state=True, listener=True)
+
+
+def metrics() -> bytes:
+    """A real page of metrics."""
+    return render(Snapshot(now=EPOCH, version="0", started_at=EPOCH))
+
+
+def application(
+    views: Views | None = None,
+    *,
+    token: str | None = None,
+    proxy: ProxySettings | None = None,
+    now: Callable[[], float] = lambda: NOW,
+    metrics: Callable[[], bytes] = metrics,
+    ready: Callable[[], Awaitable[ReadyReport]] = is_ready,
+    hints: Listener | None = None,
+    hook_token: Secret | None = None,
+    vonage: hooks_vonage.Hear | None = None,
+) -> Starlette:
+    """What the daemon serves, around fakes."""
+    secret = None if token is None else Secret.of(token)
+    return build_web(
+        metrics=metrics,
+        ready=ready,
+        views=views or FakeViews(),
+        access=Access(token=lambda: secret, proxy=lambda: proxy, now=now),
+        workers=InlineWorkers(),
+        hints=hints or Deaf(),
+        hook_token=lambda: hook_token,
+        vonage=vonage,
+    )

@@ -10,10 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.web.fakes import Deaf, FakeActions
-from tests.web.test_web import is_ready, page
-from watcher.secret import Secret
-from watcher.web import NewAck, NewSilence, build_web
+from tests.web.fakes import FakeViews, application
+from watcher.web import NewAck, NewSilence
 
 TOKEN = "0123456789abcdef-token"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
@@ -22,23 +20,14 @@ SILENCE = {"match": {"rule": ["VideoFreezing"]}, "seconds": 3600, "author": "kim
 
 @asynccontextmanager
 async def client(
-    actions: FakeActions | None = None,
+    views: FakeViews | None = None,
     *,
     token: str | None = TOKEN,
     peer: str = "127.0.0.1",
     base: str = "http://localhost:9469",
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client at `peer` that names the host in `base`."""
-    secret = None if token is None else Secret.of(token)
-    app = build_web(
-        metrics=page,
-        ready=is_ready,
-        actions=actions or FakeActions(),
-        token=lambda: secret,
-        hints=Deaf(),
-        hook_token=lambda: None,
-    )
-    transport = httpx.ASGITransport(app, client=(peer, 12345))
+    transport = httpx.ASGITransport(application(views, token=token), client=(peer, 12345))
     async with httpx.AsyncClient(transport=transport, base_url=base) as found:
         yield found
 
@@ -89,23 +78,23 @@ async def test_changing_anything_always_needs_the_token(
     method: str, path: str, body: Any, token: str | None, headers: Any, status: int
 ) -> None:
     """Also from loopback; without one configured nothing can be changed."""
-    actions = FakeActions()
-    async with client(actions, token=token) as web:
+    views = FakeViews()
+    async with client(views, token=token) as web:
         answer = await web.request(method, path, json=body, headers=headers)
     assert answer.status_code == status
-    assert bool(actions.wishes) is (status == 200)
+    assert bool(views.wishes) is (status == 200)
     assert TOKEN not in answer.text
 
 
 async def test_what_is_asked_arrives_as_it_was_asked() -> None:
     """The three changes, in their shapes."""
-    actions = FakeActions()
-    async with client(actions) as web:
+    views = FakeViews()
+    async with client(views) as web:
         await web.post("/api/v1/silences", json={**SILENCE, "until_resolved": True}, headers=BEARER)
         await web.delete("/api/v1/silences/s1", headers=BEARER)
         await web.post("/api/v1/alerts/a1/ack", json={"author": "kim", "comment": "looking"}, headers=BEARER)
     match: dict[str, tuple[str, ...]] = {"rule": ("VideoFreezing",)}
-    assert actions.wishes == [
+    assert views.wishes == [
         NewSilence(match=match, seconds=3600, author="kim", until_resolved=True),
         "s1",
         ("a1", NewAck(author="kim", comment="looking")),
@@ -132,11 +121,11 @@ async def test_what_is_asked_arrives_as_it_was_asked() -> None:
 )
 async def test_what_is_no_silence_is_refused_with_the_reason(body: bytes) -> None:
     """A silence for everything, for nothing, for ever, or of another shape."""
-    actions = FakeActions()
-    async with client(actions) as web:
+    views = FakeViews()
+    async with client(views) as web:
         answer = await web.post("/api/v1/silences", content=body, headers=BEARER)
     assert (answer.status_code, bool(answer.json()["error"])) == (422, True)
-    assert not actions.wishes
+    assert not views.wishes
 
 
 async def test_bodies_are_bounded_and_refusals_keep_their_words() -> None:

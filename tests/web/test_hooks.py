@@ -13,12 +13,8 @@ from starlette.applications import Starlette
 from starlette.types import Message
 from structlog.testing import capture_logs
 
-from tests.conftest import EPOCH
-from tests.web.fakes import FakeActions
-from tests.web.test_web import is_ready
-from watcher.metrics import Snapshot, render
+from tests.web import fakes
 from watcher.secret import Secret
-from watcher.web import build_web
 from watcher.web.hooks import MAX_BODY, PER_MINUTE, Listener
 
 TOKEN = "0123456789abcdef-unguessable"
@@ -53,15 +49,7 @@ _: type[Listener] = Ears
 def application(ears: Ears, token: str | None = TOKEN) -> Starlette:
     """What the daemon serves."""
     secret = None if token is None else Secret.of(token)
-    page = render(Snapshot(now=EPOCH, version="0", started_at=EPOCH))
-    return build_web(
-        metrics=lambda: page,
-        ready=is_ready,
-        actions=FakeActions(),
-        token=lambda: None,
-        hints=ears,
-        hook_token=lambda: secret,
-    )
+    return fakes.application(hints=ears, hook_token=secret)
 
 
 @asynccontextmanager

@@ -7,9 +7,8 @@ import pytest
 from starlette.applications import Starlette
 from starlette.types import Message
 
-from tests.web.fakes import Deaf, FakeActions
+from tests.web.fakes import application
 from watcher.providers.provider import Heard
-from watcher.web import ReadyReport, build_web
 from watcher.web.hooks_vonage import MAX_BODY, routes
 
 pytestmark = pytest.mark.anyio
@@ -28,19 +27,7 @@ class Ear:
 
 
 async def post(ear: Ear, body: bytes, path: str = "/hooks/vonage/token-1234", method: str = "POST") -> int:
-    async def ready() -> ReadyReport:
-        return ReadyReport(config=True, state=True, listener=True)
-
-    web = build_web(
-        metrics=lambda: b"",
-        ready=ready,
-        actions=FakeActions(),
-        token=lambda: None,
-        hints=Deaf(),
-        hook_token=lambda: None,
-        vonage=ear,
-    )
-    transport = httpx.ASGITransport(web)
+    transport = httpx.ASGITransport(application(vonage=ear))
     async with httpx.AsyncClient(transport=transport, base_url="http://example.com") as client:
         response = await client.request(method, path, content=body, headers={"authorization": "Bearer x"})
         return response.status_code

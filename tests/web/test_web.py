@@ -10,26 +10,16 @@ import anyio
 import httpx
 import pytest
 
-from tests.conftest import EPOCH
-from tests.web.fakes import Deaf, FakeActions
+from tests.web.fakes import application, is_ready
+from tests.web.fakes import metrics as page
 from watcher import log
-from watcher.metrics import CONTENT_TYPE, Snapshot, render
-from watcher.web import ReadyReport, build_web
+from watcher.metrics import CONTENT_TYPE
+from watcher.web import ReadyReport
 from watcher.web.guard import SECURITY_HEADERS
 
 pytestmark = pytest.mark.anyio
 
 READY = ReadyReport(config=True, state=True, listener=True)
-
-
-async def is_ready() -> ReadyReport:
-    """Everything is there."""
-    return READY
-
-
-def page() -> bytes:
-    """A real page of metrics."""
-    return render(Snapshot(now=EPOCH, version="0", started_at=EPOCH))
 
 
 def crash() -> bytes:
@@ -57,16 +47,9 @@ async def client(
     metrics: Callable[[], bytes] = page, ready: Callable[[], Awaitable[ReadyReport]] = is_ready
 ) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the application."""
-    web = build_web(
-        metrics=metrics,
-        ready=ready,
-        actions=FakeActions(),
-        token=lambda: None,
-        hints=Deaf(),
-        hook_token=lambda: None,
-    )
+    web = application(metrics=metrics, ready=ready)
     transport = httpx.ASGITransport(web, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url="http://example.com") as found:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost:9469") as found:
         yield found
 
 
@@ -118,7 +101,16 @@ async def test_a_state_that_does_not_answer_is_not_ready() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/metrics/", "/readyz/x", "/favicon.ico", "/%0d%0aset-cookie:a", "/../etc/passwd"]
+    "path",
+    [
+        "/live/nothing",
+        "/static/../page.py",
+        "/metrics/",
+        "/readyz/x",
+        "/favicon.ico",
+        "/%0d%0aset-cookie:a",
+        "/../etc/passwd",
+    ],
 )
 async def test_everything_else_is_not_found(path: str) -> None:
     """404 as JSON, no redirect."""

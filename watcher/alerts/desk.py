@@ -10,6 +10,7 @@ Text of people is bounded where it enters (`web`, the command line); how many si
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -21,6 +22,7 @@ from watcher.clock import DAY
 from watcher.model import Ack, Match, Silence, State, Transition
 
 MAX_SILENCES = 1000  # that are not over
+MAX_OVER = 50  # ended alerts that are remembered, for those who look
 KEEP_OVER = float(DAY)  # seconds for which a silence that is over is kept here, for those who look
 
 
@@ -33,6 +35,8 @@ class Desk:
         self._silences: dict[str, Silence] = {}
         self._acks: dict[str, Ack] = {}
         self._firing: dict[str, Transition] = {}
+        self._pending: dict[str, Transition] = {}
+        self._over: deque[Transition] = deque(maxlen=MAX_OVER)
         self._mutes = Mutes()
 
     def restore(self, log: Iterable[Transition], silences: Iterable[Silence], acks: Iterable[Ack]) -> None:
@@ -49,6 +53,12 @@ class Desk:
             else:
                 self._firing.pop(entry.alert_id, None)
                 self._acks.pop(entry.alert_id, None)
+            if entry.state is State.PENDING:
+                self._pending[entry.alert_id] = entry
+            else:
+                self._pending.pop(entry.alert_id, None)
+            if entry.state is State.RESOLVED:
+                self._over.append(entry)
         self._silences |= {silence.id: silence for silence in silences}
         self._silences = {i: s for i, s in self._silences.items() if s.ends_at > now - KEEP_OVER}
         self._acks |= {ack.alert_id: ack for ack in acks if ack.alert_id in self._firing}
@@ -67,6 +77,16 @@ class Desk:
     def firing(self) -> Mapping[str, Transition]:
         """The last entry of each alert that fires."""
         return self._firing
+
+    @property
+    def pending(self) -> Mapping[str, Transition]:
+        """The last entry of each alert whose condition holds and has not held long enough."""
+        return self._pending
+
+    @property
+    def over(self) -> Sequence[Transition]:
+        """The entries with which alerts ended lately, oldest first."""
+        return tuple(self._over)
 
     def unseen(self) -> Mapping[str, Transition]:
         """Accounts that cannot be seen, with the daemon's own alert that says so."""

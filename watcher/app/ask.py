@@ -13,13 +13,17 @@ from typing import Any
 import httpx
 import msgspec
 
-from watcher.app.desk import Document, Offline, read_alerts, silence_document
+from watcher.app.desk import Offline, read_alerts, silence_shape
 from watcher.clock import Clock
-from watcher.config import Config, address
+from watcher.config import Config
 from watcher.errors import Refused, clip
+from watcher.listener import address
 from watcher.secret import SecretMissing
 from watcher.store import open_readonly, open_store
-from watcher.web import NewAck, NewSilence
+from watcher.web.shapes import ChangedAck, ChangedSilence, NewAck, NewSilence
+
+Document = dict[str, Any]
+Changed = ChangedSilence | ChangedAck
 
 _TIMEOUT = 10.0  # real seconds
 _SHOWN_OVER = 86_400.0  # seconds for which a silence that is over is still listed
@@ -29,7 +33,7 @@ def alerts(config: Config, *, clock: Clock) -> list[Document]:
     """What fires or is about to. Raises `StoreError`."""
     reader = open_readonly(config.state)
     try:
-        return read_alerts(reader, clock.now())
+        return [msgspec.structs.asdict(alert) for alert in read_alerts(reader, clock.now())]
     finally:
         reader.close()
 
@@ -38,7 +42,8 @@ def silences(config: Config, *, clock: Clock) -> list[Document]:
     """Silences that hold, will hold, or ended within a day. Raises `StoreError`."""
     reader = open_readonly(config.state)
     try:
-        return [silence_document(s, clock.now()) for s in reader.silences(clock.now() - _SHOWN_OVER)]
+        known = reader.silences(clock.now() - _SHOWN_OVER)
+        return [msgspec.structs.asdict(silence_shape(silence, clock.now())) for silence in known]
     finally:
         reader.close()
 
@@ -61,14 +66,19 @@ def acknowledge(config: Config, alert: str, wish: NewAck, *, clock: Clock) -> Do
 
 
 def _change(
-    config: Config, method: str, path: str, body: bytes, offline: Callable[[Offline], Document], clock: Clock
+    config: Config,
+    method: str,
+    path: str,
+    body: bytes,
+    offline: Callable[[Offline], Changed],
+    clock: Clock,
 ) -> Document:
     try:
         return _through_daemon(config, method, path, body)
     except httpx.ConnectError:
         store = open_store(config.state)
         try:
-            return offline(Offline(store=store, clock=clock))
+            return dict(msgspec.to_builtins(offline(Offline(store=store, clock=clock))))
         finally:
             store.close()
 

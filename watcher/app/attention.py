@@ -298,7 +298,13 @@ def _last_zeros(start: Ints, value: Floats, width: int, before: Span | None) -> 
 
 def _is_near(rule: Rule, points: Points) -> bool:
     """The newest value is most of the way from perfect to the line, and not past it: there the alert itself speaks."""
-    if not len(points) or points.series.signal != rule.signal or rule.per or not feeds(rule, points.series):
+    if (
+        not len(points)
+        or points.series.signal != rule.signal
+        or rule.per
+        or rule.baseline
+        or not feeds(rule, points.series)
+    ):
         return False
     value, line = float(points.value[-1]), rule.level.value
     if rule.level.above:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import anyio
 import httpx
@@ -28,6 +28,7 @@ from watcher.alerts.targets import HeartbeatSettings, HttpTarget
 from watcher.app.account import LEARNED, AccountLoop, overdue
 from watcher.app.attention import Attention
 from watcher.app.desk import Live
+from watcher.app.material import Material, gather
 from watcher.app.recorder import Recorder
 from watcher.app.report import Report, report
 from watcher.app.senders import beat, charted, keep_alertmanager, limits_of, sender_of, timing_of
@@ -35,6 +36,7 @@ from watcher.app.sight import Sight
 from watcher.app.snapshot import take
 from watcher.app.supervise import supervise
 from watcher.app.troubles import Crashes, rule_sights, target_sights
+from watcher.app.viewing import Viewing
 from watcher.budget.ledger import KEEP, Ledger
 from watcher.clock import DAY, HOUR, Clock, boot_id, real_deadline, sleep
 from watcher.config import AccountConfig, Config, divides_a_day
@@ -46,7 +48,6 @@ from watcher.rules.engine import Engine, Verdicts
 from watcher.schedule import AdaptivePolicy, EvenPolicy, Policy
 from watcher.secret import Secret
 from watcher.store import SqliteStore, open_store
-from watcher.web import NewAck, NewSilence
 from watcher.workers import InlineWorkers, StoreWorkers, ThreadWorkers, Workers
 
 T = TypeVar("T")
@@ -102,6 +103,7 @@ class Daemon:
         self._senders = senders or self._sender
         self._store_workers = StoreWorkers(self._threads(1), patience=STORE_PATIENCE)
         self._store: SqliteStore = open_store(config.state)
+        self.viewing = Viewing(source=self, workers=self._threads(1), clock=clock)
         self._parts: _Parts | None = None
         self._next: Config | None = None
         self._reloaded_at: float | None = None
@@ -121,6 +123,7 @@ class Daemon:
                 self.config, self._next = self._next or self.config, None
         finally:
             with anyio.CancelScope(shield=True):
+                await self.viewing.close()
                 await self._store_workers.run(self._store.close)
             self._over.set()
 
@@ -183,32 +186,29 @@ class Daemon:
             hooks=self.hooks,
         )
 
-    # ── for people (`web.Actions`): between two configurations there is nobody to ask ─────────────────────────────────
+    # ── for people (`viewing.Source`): between two configurations there is nobody to ask ──────────────────────────────
 
-    def alerts(self) -> list[dict[str, Any]]:
-        """What fires."""
-        return self._desk().alerts()
+    def material(self) -> Material:
+        """What the status page shows, as of now. Raises `Refused`."""
+        parts = self._standing()
+        return gather(
+            config=parts.config,
+            snapshot=self.snapshot(),
+            desk=parts.desk,
+            recorder=parts.recorder,
+            sights=[sight.view() for sight in parts.sights.values()],
+            loops=parts.loops,
+        )
 
-    def silences(self) -> list[dict[str, Any]]:
-        """Those that hold, will hold, or ended lately."""
-        return self._desk().silences()
+    def desk(self) -> Live:
+        """Where silences and acknowledgements are made. Raises `Refused`."""
+        parts = self._standing()
+        return Live(desk=parts.desk, recorder=parts.recorder, clock=self._clock)
 
-    async def add_silence(self, wish: NewSilence) -> dict[str, Any]:
-        """Begin a silence. Raises `Refused`."""
-        return await self._desk().add_silence(wish)
-
-    async def expire_silence(self, silence: str) -> dict[str, Any]:
-        """End a silence now. Raises `Refused`."""
-        return await self._desk().expire_silence(silence)
-
-    async def acknowledge(self, alert: str, wish: NewAck) -> dict[str, Any]:
-        """Note that somebody has an alert in hand. Raises `Refused`."""
-        return await self._desk().acknowledge(alert, wish)
-
-    def _desk(self) -> Live:
+    def _standing(self) -> _Parts:
         if self._parts is None:
             raise Refused(503, "the daemon is starting: try again")
-        return Live(desk=self._parts.desk, recorder=self._parts.recorder, clock=self._clock)
+        return self._parts
 
     def heard(self, provider: str, token: str, authorization: str | None, body: bytes) -> Heard | None:
         """A vendor's post to its hook: what became of it; None where the token is nobody's."""

@@ -7,8 +7,7 @@ silence means the same whichever way it came in.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, replace
-from typing import Any
+from dataclasses import replace
 
 from watcher import log
 from watcher.alerts.desk import MAX_SILENCES, Desk, new_silence, unseen
@@ -16,14 +15,12 @@ from watcher.alerts.mutes import silenced
 from watcher.app.recorder import Recorder
 from watcher.clock import Clock, rfc3339
 from watcher.errors import Refused
-from watcher.model import Ack, Commit, Match, Silence, State, Store, StoreReader, Transition
-from watcher.web import Actions, NewAck, NewSilence
-
-Document = dict[str, Any]
+from watcher.model import Ack, Commit, Silence, State, Store, StoreReader, Transition
+from watcher.web.shapes import Alert, ChangedAck, ChangedSilence, NewAck, NewSilence, ShownAck, ShownSilence
 
 
 class Live:
-    """`web.api.Actions` of a running daemon."""
+    """What changes a running daemon."""
 
     def __init__(self, *, desk: Desk, recorder: Recorder, clock: Clock) -> None:
         self._desk = desk
@@ -31,31 +28,24 @@ class Live:
         self._clock = clock
         self._log = log.get("desk")
 
-    def alerts(self) -> list[Document]:
-        mutes = self._desk.mutes()
-        return alert_documents(self._desk.firing.values(), mutes.silences, mutes.acks, now=self._clock.now())
-
-    def silences(self) -> list[Document]:
-        return [silence_document(silence, self._clock.now()) for silence in self._desk.silences]
-
-    async def add_silence(self, wish: NewSilence) -> Document:
+    async def add_silence(self, wish: NewSilence) -> ChangedSilence:
         now = self._clock.now()
-        return await self._change(Commit(silences=[make_silence(wish, self._desk.silences, now)]))
+        return await self._silenced(make_silence(wish, self._desk.silences, now))
 
-    async def expire_silence(self, silence: str) -> Document:
-        return await self._change(Commit(silences=[expired(silence, self._desk.silences, self._clock.now())]))
+    async def expire_silence(self, silence: str) -> ChangedSilence:
+        return await self._silenced(expired(silence, self._desk.silences, self._clock.now()))
 
-    async def acknowledge(self, alert: str, wish: NewAck) -> Document:
-        return await self._change(Commit(acks=[make_ack(alert, wish, self._desk.firing, self._clock.now())]))
+    async def acknowledge(self, alert: str, wish: NewAck) -> ChangedAck:
+        ack = make_ack(alert, wish, self._desk.firing, self._clock.now())
+        durable = await self._recorder.record(Commit(acks=[ack]))
+        self._log.info("alert_acknowledged", alert=ack.alert_id, author=ack.author)
+        return ChangedAck(ack=_ack_shape(ack), durable=durable)
 
-    async def _change(self, step: Commit) -> Document:
-        durable = await self._recorder.record(step)
-        for silence in step.silences:
-            ended = silence.ends_at <= self._clock.now()
-            self._log.info("silence_ended" if ended else "silence_begun", id=silence.id, author=silence.author)
-        for ack in step.acks:
-            self._log.info("alert_acknowledged", alert=ack.alert_id, author=ack.author)
-        return {**change_document(step, self._clock.now()), "durable": durable}
+    async def _silenced(self, silence: Silence) -> ChangedSilence:
+        durable = await self._recorder.record(Commit(silences=[silence]))
+        ended = silence.ends_at <= self._clock.now()
+        self._log.info("silence_ended" if ended else "silence_begun", id=silence.id, author=silence.author)
+        return ChangedSilence(silence=silence_shape(silence, self._clock.now()), durable=durable)
 
 
 class Offline:
@@ -65,31 +55,30 @@ class Offline:
         self._store = store
         self._clock = clock
 
-    def add_silence(self, wish: NewSilence) -> Document:
+    def add_silence(self, wish: NewSilence) -> ChangedSilence:
         now = self._clock.now()
-        return self._change(Commit(silences=[make_silence(wish, self._store.silences(now), now)]))
+        return self._silenced(make_silence(wish, self._store.silences(now), now))
 
-    def expire_silence(self, silence: str) -> Document:
+    def expire_silence(self, silence: str) -> ChangedSilence:
         now = self._clock.now()
-        return self._change(Commit(silences=[expired(silence, self._store.silences(now), now)]))
+        return self._silenced(expired(silence, self._store.silences(now), now))
 
-    def acknowledge(self, alert: str, wish: NewAck) -> Document:
+    def acknowledge(self, alert: str, wish: NewAck) -> ChangedAck:
         firing = {entry.alert_id: entry for entry in self._store.latest() if entry.state is State.FIRING}
-        return self._change(Commit(acks=[make_ack(alert, wish, firing, self._clock.now())]))
+        ack = make_ack(alert, wish, firing, self._clock.now())
+        self._store.commit(Commit(acks=[ack]))
+        return ChangedAck(ack=_ack_shape(ack), durable=True)
 
-    def _change(self, step: Commit) -> Document:
-        self._store.commit(step)
-        return {**change_document(step, self._clock.now()), "durable": True}
+    def _silenced(self, silence: Silence) -> ChangedSilence:
+        self._store.commit(Commit(silences=[silence]))
+        return ChangedSilence(silence=silence_shape(silence, self._clock.now()), durable=True)
 
 
-_: type[Actions] = Live
-
-
-def read_alerts(store: StoreReader, now: float) -> list[Document]:
+def read_alerts(store: StoreReader, now: float) -> list[Alert]:
     """What fires or is about to, according to the state. Blocking."""
     acks = {ack.alert_id: ack for ack in store.acks()}
     shown = [e for e in store.latest() if e.state in (State.FIRING, State.PENDING)]
-    return alert_documents(shown, store.silences(now), acks, now=now)
+    return alert_shapes(shown, store.silences(now), acks, now=now)
 
 
 # ── the changes ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -125,56 +114,62 @@ def make_ack(alert: str, wish: NewAck, firing: Mapping[str, Transition], now: fl
     return Ack(alert_id=alert, seq=entry.seq, author=wish.author, comment=wish.comment, at=now)
 
 
-# ── as documents ─────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── as shapes ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def alert_documents(
+def alert_shapes(
     alerts: Iterable[Transition], silences: Sequence[Silence], acks: Mapping[str, Ack], *, now: float
-) -> list[Document]:
-    """Alerts as JSON data, the longest-standing first."""
+) -> list[Alert]:
+    """Alerts, the longest-standing first."""
     ordered = sorted(alerts, key=lambda entry: (entry.starts_at, entry.rule, entry.alert_id))
     blind = unseen(ordered)
-    return [_alert_document(entry, silences, acks.get(entry.alert_id), blind, now) for entry in ordered]
+    return [alert_shape(entry, silences, acks.get(entry.alert_id), blind, now) for entry in ordered]
 
 
-def _alert_document(
+def alert_shape(
     entry: Transition, silences: Sequence[Silence], ack: Ack | None, blind: Mapping[str, Transition], now: float
-) -> Document:
+) -> Alert:
+    """One alert that fires or is about to; `blind` are the accounts that cannot be seen."""
     unjudged = blind.get(entry.labels.get("account", "")) if entry.signal else None
     held = ack if ack is not None and entry.seq <= ack.seq else None
-    return {
-        "id": entry.alert_id,
-        "rule": entry.rule,
-        "state": str(entry.state),
-        "severity": entry.severity,
-        "labels": dict(entry.labels),
-        "starts_at": rfc3339(entry.starts_at),
-        "fired_at": rfc3339(entry.at) if entry.state is State.FIRING else None,
-        "value": entry.value,
-        "threshold": entry.threshold,
-        "normal": entry.normal,
-        "users": entry.users,
-        "summary": entry.annotations.get("summary", ""),
-        "silenced": silenced(entry, silences, at=now, since=now) is not None,
-        "acknowledged_by": None if held is None else held.author,
-        "unjudged_since": None if unjudged is None else rfc3339(unjudged.starts_at),
-    }
+    fires = entry.state is State.FIRING
+    return Alert(
+        id=entry.alert_id,
+        rule=entry.rule,
+        state="firing" if fires else "pending",
+        severity=entry.severity,
+        labels=dict(entry.labels),
+        starts_at=_time(entry.starts_at),
+        fired_at=_time(entry.at) if fires else None,
+        value=entry.value,
+        threshold=entry.threshold,
+        normal=entry.normal,
+        users=entry.users,
+        summary=entry.annotations.get("summary", ""),
+        silenced=silenced(entry, silences, at=now, since=now) is not None,
+        acknowledged_by=None if held is None else held.author,
+        unjudged_since=None if unjudged is None else _time(unjudged.starts_at),
+    )
 
 
-def silence_document(silence: Silence, now: float) -> Document:
-    """A silence as JSON data."""
-    times = {name: rfc3339(getattr(silence, name)) for name in ("starts_at", "ends_at", "created_at")}
-    state = "pending" if now < silence.starts_at else "active" if now < silence.ends_at else "expired"
-    return {**asdict(silence), "match": _lists(silence.match), **times, "state": state}
+def silence_shape(silence: Silence, now: float) -> ShownSilence:
+    """A silence, and whether it holds."""
+    return ShownSilence(
+        id=silence.id,
+        match={name: list(values) for name, values in silence.match.items()},
+        starts_at=_time(silence.starts_at),
+        ends_at=_time(silence.ends_at),
+        author=silence.author,
+        comment=silence.comment,
+        created_at=_time(silence.created_at),
+        until_resolved=silence.until_resolved,
+        state="pending" if now < silence.starts_at else "active" if now < silence.ends_at else "expired",
+    )
 
 
-def change_document(step: Commit, now: float) -> Document:
-    """What a change came to."""
-    for silence in step.silences:
-        return {"silence": silence_document(silence, now)}
-    (ack,) = step.acks
-    return {"ack": {**asdict(ack), "at": rfc3339(ack.at)}}
+def _ack_shape(ack: Ack) -> ShownAck:
+    return ShownAck(alert_id=ack.alert_id, seq=ack.seq, author=ack.author, comment=ack.comment, at=_time(ack.at))
 
 
-def _lists(match: Match) -> dict[str, list[str]]:
-    return {name: list(values) for name, values in match.items()}
+def _time(at: float) -> str:
+    return rfc3339(at) or ""

@@ -8,22 +8,29 @@ are read at the start only: changing them under a running scraper or lock is a r
 from __future__ import annotations
 
 import signal
+import sys
 from functools import partial
 from pathlib import Path
 
 import anyio
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
+from starlette.applications import Starlette
 
 from watcher import log
 from watcher.app.daemon import Daemon
 from watcher.app.systemd import ServiceManager, service_manager
 from watcher.clock import Clock
-from watcher.config import Config, address, load, secrets_missing
+from watcher.config import Config, load, secrets_missing
 from watcher.errors import ConfigError
 from watcher.httpserver import serve as serve_http
+from watcher.listener import address
 from watcher.metrics import render
-from watcher.web import ReadyReport, build_web
+from watcher.web import Access, ReadyReport, build_probes, build_web
 from watcher.workers import ThreadWorkers
+
+GIVE_WAY = 0.0005
+"""Seconds after which a thread that computes gives way to the event loop. Python's own 5 ms, met at every turn of a
+look while a page is drawn, would add up to a tenth of a second."""
 
 _log = log.get("service")
 
@@ -42,31 +49,47 @@ async def serve(path: Path, *, clock: Clock) -> None:
     Raises `ConfigError`, `StateLocked`, `StoreError` or `ListenError` where it cannot start.
     """
     manager = service_manager()
+    sys.setswitchinterval(GIVE_WAY)
     config = ready_config(path)
     for warning in config.warnings:
         _log.warning("config_warning", problem=str(warning))
     daemon = Daemon(config=config, clock=clock)
     async with anyio.create_task_group() as tasks:
-        host, port = address(config.http.listen)
         listening = anyio.Event()
+        metrics, ready = partial(_metrics, daemon), partial(_ready, daemon, listening)
         web = build_web(
-            metrics=lambda: render(daemon.snapshot()),
-            ready=partial(_ready, daemon, listening),
-            actions=daemon,
-            token=lambda: daemon.config.http.token,
+            metrics=metrics,
+            ready=ready,
+            views=daemon.viewing,
+            access=Access(
+                token=lambda: daemon.config.http.token, proxy=lambda: daemon.config.http.proxy, now=clock.now
+            ),
+            workers=ThreadWorkers(1),
             vonage=partial(daemon.heard, "vonage"),
             hints=daemon,
             hook_token=lambda: daemon.config.http.hook_token,
         )
-        bound = await tasks.start(lambda task_status: serve_http(web, host=host, port=port, task_status=task_status))
+        await _listen(tasks, web, config.http.listen)
+        if config.http.metrics_listen is not None:
+            await _listen(tasks, build_probes(metrics=metrics, ready=ready), config.http.metrics_listen)
         listening.set()
-        _log.info("listening", host=host, port=bound)
         await tasks.start(partial(_signals, daemon, path, manager))
         tasks.start_soon(manager.keep_fed)
         manager.ready(_status(config))
         await daemon.run()
         tasks.cancel_scope.cancel()
     _log.info("stopped")
+
+
+async def _listen(tasks: TaskGroup, app: Starlette, listen: str) -> None:
+    """Serve an application there until the tasks are cancelled. Raises `ListenError`."""
+    host, port = address(listen)
+    bound = await tasks.start(lambda task_status: serve_http(app, host=host, port=port, task_status=task_status))
+    _log.info("listening", host=host, port=bound)
+
+
+def _metrics(daemon: Daemon) -> bytes:
+    return render(daemon.snapshot())
 
 
 async def _ready(daemon: Daemon, listening: anyio.Event) -> ReadyReport:
@@ -107,6 +130,7 @@ async def _reload(daemon: Daemon, path: Path) -> Config | None:
     for key, old, new in (
         ("state", daemon.config.state, config.state),
         ("http.listen", daemon.config.http.listen, config.http.listen),
+        ("http.metrics_listen", daemon.config.http.metrics_listen, config.http.metrics_listen),
     ):
         if old != new:
             _log.warning("needs_restart", key=key)

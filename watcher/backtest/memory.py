@@ -150,6 +150,12 @@ class MemoryStore:
     def notifications(self, since: float) -> list[Notification]:
         return [n for n in self._notifications.values() if n.created_at >= since]
 
+    def notifications_about(self, alert: str, limit: int) -> list[Notification]:
+        return [n for n in reversed(self._notifications.values()) if alert in n.alerts][:limit]
+
+    def obligations_about(self, alert: str, limit: int) -> list[Obligation]:
+        return [o for o in reversed(self._obligations.values()) if o.transition.alert_id == alert][:limit]
+
     # ── the ledger ──
 
     def spends(self, account: str, since: float) -> list[Spend]:

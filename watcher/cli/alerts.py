@@ -52,7 +52,7 @@ def ack(config: Path, alert: str, author: str, comment: str) -> None:
     from watcher.app import ask
     from watcher.clock import WallClock
     from watcher.config import load
-    from watcher.web import NewAck
+    from watcher.web.shapes import NewAck
 
     ask.acknowledge(load(config, pages=False), alert, NewAck(author=author, comment=comment), clock=WallClock())
     click.echo(f"{alert} is acknowledged by {author}")
@@ -78,7 +78,7 @@ def silence_add(
     from watcher.app import ask
     from watcher.clock import WallClock
     from watcher.config import load
-    from watcher.web import NewSilence
+    from watcher.web.shapes import NewSilence
 
     match = dict(_matcher(text) for text in matchers)
     lasts = seconds(length, "--for")

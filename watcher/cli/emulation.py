@@ -59,7 +59,7 @@ def emulate(
 
 
 def _address(listen: str) -> tuple[str, int]:
-    from watcher.config import address
+    from watcher.listener import address
 
     try:
         return address(listen)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from watcher import log
@@ -272,14 +272,15 @@ class Engine:
             if (newest := column.newest()) is not None:
                 yield series, *newest
 
-    def alerts(self) -> tuple[AlertView, ...]:
-        """Every alert as it stands."""
+    def alerts(self, states: Collection[State] = frozenset(State)) -> tuple[AlertView, ...]:
+        """Every alert as it stands; of a storm's thousands of quiet ones nothing is read where only some are asked."""
         return tuple(
             view_of(alert, ground, is_late=board.is_late(self._known))
             for board in self._boards
-            if board.alerts
+            if any(alert.state in states for alert in board.alerts)
             for ground in (board.ground(self._known, after=None),)
             for alert in board.alerts
+            if alert.state in states
         )
 
     def standing(self) -> Counter[tuple[State, str]]:

@@ -186,6 +186,22 @@ class SqliteReader:
         rows = self._db.rows("SELECT body FROM notifications WHERE created_at >= ? ORDER BY +n", (since,))
         return [from_text(body, Notification) for (body,) in rows]
 
+    def notifications_about(self, alert: str, limit: int) -> list[Notification]:
+        """The newest messages that discharged a duty to tell of an alert, newest first."""
+        rows = self._db.rows(
+            "SELECT body FROM notifications WHERE id IN (SELECT notification FROM obligations WHERE alert_id = ?)"
+            " ORDER BY +n DESC LIMIT ?",
+            (alert, limit),
+        )
+        return [from_text(body, Notification) for (body,) in rows]
+
+    def obligations_about(self, alert: str, limit: int) -> list[Obligation]:
+        """The newest duties to tell of an alert, newest first; `dropped` holds the reason, if any."""
+        rows = self._db.rows(
+            f"{_OBLIGATION} {_ITS_TRANSITION} WHERE o.alert_id = ? ORDER BY +o.n DESC LIMIT ?", (alert, limit)
+        )
+        return [_obligation(*row) for row in rows]
+
     def unsent(self, target: str) -> list[Notification]:
         """QUEUED and SENDING, oldest first."""
         rows = self._db.rows(f"SELECT body FROM notifications WHERE target = ? AND {UNSENT} ORDER BY n", (target,))  # noqa: S608 - our own text

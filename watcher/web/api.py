@@ -1,140 +1,222 @@
-"""`/api/v1`: what fires and who has it in hand, silences, and the two things a person at night wants to change.
+"""`/api/v1`: everything that the status page shows, as JSON, and the three things a person at night wants to change.
 
-Reading is open to the machine itself, since whoever is on it can read the state file; from elsewhere, and for changing
-anything, `http.token` must be shown. Without a token configured nothing can be changed over HTTP. The comparison takes
-the same time wherever the first difference is.
+One table, `endpoints`, says what there is: the routes are made of it, and so is the description that others generate
+their clients from (`openapi`), so that neither can know of something that the other does not.
 
-A page in a browser on the same machine is on the machine too, so an open read must also name a local host: a site that
-points its own name at 127.0.0.1 is refused. Changes are safe from such pages, which cannot know the token.
-
-What comes in is JSON of a fixed shape, bounded in every part; what is refused says what to do.
+What comes in is JSON of a fixed shape, bounded in every part; what is refused says what to do. What goes out is a part
+of the same board that the page is drawn from. Who may is decided by `access`.
 """
 
 from __future__ import annotations
 
-import hmac
-import ipaddress
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
-from typing import Annotated, Any, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 import msgspec
-from msgspec import Meta
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from watcher.clock import HOUR
 from watcher.errors import Refused
-from watcher.secret import Secret
+from watcher.model import Series
+from watcher.web import openapi, shapes
+from watcher.web.access import Access
+from watcher.web.shapes import NewAck, NewSilence, Shape
+from watcher.web.views import LONGEST_SERIES, Views
 
+PREFIX = "/api/v1"
 MAX_BODY = 16 * 1024
-MAX_SILENCE = 366 * 86_400  # seconds
 
 T = TypeVar("T")
-Line = Annotated[str, Meta(max_length=500)]
-Name = Annotated[str, Meta(min_length=1, max_length=100)]
-Values = Annotated[tuple[Annotated[str, Meta(max_length=500)], ...], Meta(min_length=1, max_length=50)]
+JSON = "application/json"
+_NEEDED = ("account", "provider", "project", "signal")  # of a series
 
 
-class NewSilence(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What `POST /api/v1/silences` takes: `seconds` from now, or less if the last matching alert ends before."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """What a path or a query string takes; `lowest` and `highest` make it a whole number."""
 
-    match: Annotated[dict[Name, Values], Meta(min_length=1, max_length=20)]
-    seconds: Annotated[int, Meta(ge=1, le=MAX_SILENCE)]
-    author: Name
-    comment: Line = ""
-    until_resolved: bool = False
-
-
-class NewAck(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What `POST /api/v1/alerts/ID/ack` takes."""
-
-    author: Name
-    comment: Line = ""
+    name: str
+    help: str
+    where: str = "path"
+    required: bool = True
+    lowest: int | None = None
+    highest: int | None = None
 
 
-class Actions(Protocol):
-    """What the API shows and changes. Documents are plain JSON data; changes raise `Refused`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One operation: its name is unique and the description's `operationId`."""
 
-    def alerts(self) -> list[dict[str, Any]]: ...
+    name: str
+    method: str
+    path: str
+    help: str
+    answer: type[Shape]
+    handle: Callable[[Request], Awaitable[Shape]]
+    takes: type[msgspec.Struct] | None = None
+    parameters: Sequence[Parameter] = ()
+    changes: bool = False
 
-    def silences(self) -> list[dict[str, Any]]: ...
 
-    async def add_silence(self, wish: NewSilence) -> dict[str, Any]: ...
+def endpoints(views: Views) -> Sequence[Endpoint]:
+    """Everything there is under `/api/v1`."""
 
-    async def expire_silence(self, silence: str) -> dict[str, Any]: ...
+    async def alert(request: Request) -> Shape:
+        return (await views.alert(request.path_params["alert"]))[0]
 
-    async def acknowledge(self, alert: str, wish: NewAck) -> dict[str, Any]: ...
+    async def series(request: Request) -> Shape:
+        asked = request.query_params
+        missing = [name for name in _NEEDED if not asked.get(name)]
+        if missing:
+            raise Refused(422, f"name {' and '.join(missing)} in the query string")
+        account, provider, project, product, channel, signal = (asked.get(name, "") for name in Series._fields)
+        seconds = _whole(asked.get("seconds", str(HOUR)), "seconds", 1, LONGEST_SERIES)
+        return await views.series(Series(account, provider, project, product, channel, signal), seconds)
+
+    async def explain(request: Request) -> Shape:
+        return await views.explain(request.path_params["rule"])
+
+    async def silence(request: Request) -> Shape:
+        return await views.add_silence(await _body(request, NewSilence))
+
+    async def expire(request: Request) -> Shape:
+        return await views.expire_silence(request.path_params["silence"])
+
+    async def acknowledge(request: Request) -> Shape:
+        return await views.acknowledge(request.path_params["alert"], await _body(request, NewAck))
+
+    def part(name: str, help_: str, answer: type[Shape]) -> Endpoint:
+        async def read(request: Request) -> Shape:
+            found: Shape = getattr(await views.board(), name)
+            return found
+
+        return Endpoint(name=name, method="GET", path=f"/{name}", help=help_, answer=answer, handle=read)
+
+    alert_id = Parameter(name="alert", help="The alert's id, as the list has it.")
+    return (
+        part("status", "What fires, what cannot be seen, and how old the data is.", shapes.Status),
+        part("alerts", "What fires or is about to, the worst first.", shapes.Alerts),
+        Endpoint(
+            name="alert",
+            method="GET",
+            path="/alerts/{alert}",
+            help="One alert: its log, what was sent about it and what was not, and its last hour.",
+            answer=shapes.AlertDetail,
+            handle=alert,
+            parameters=(alert_id,),
+        ),
+        Endpoint(
+            name="acknowledge",
+            method="POST",
+            path="/alerts/{alert}/ack",
+            help="Somebody has the alert in hand: it is not repeated until it changes.",
+            answer=shapes.ChangedAck,
+            handle=acknowledge,
+            takes=NewAck,
+            parameters=(alert_id,),
+            changes=True,
+        ),
+        part("silences", "Silences that hold, will hold, or ended within a day.", shapes.Silences),
+        Endpoint(
+            name="add_silence",
+            method="POST",
+            path="/silences",
+            help="Keep matching alerts from being said, for a while.",
+            answer=shapes.ChangedSilence,
+            handle=silence,
+            takes=NewSilence,
+            changes=True,
+        ),
+        Endpoint(
+            name="expire_silence",
+            method="DELETE",
+            path="/silences/{silence}",
+            help="End a silence now; what it muted and still fires is said.",
+            answer=shapes.ChangedSilence,
+            handle=expire,
+            parameters=(Parameter(name="silence", help="The silence's id, as the list has it."),),
+            changes=True,
+        ),
+        part("signals", "The newest value of every series.", shapes.Signals),
+        Endpoint(
+            name="series",
+            method="GET",
+            path="/series",
+            help="One series: its points up to the newest.",
+            answer=shapes.SeriesPoints,
+            handle=series,
+            parameters=(
+                *(
+                    Parameter(name=name, help=f"The series' {name}.", where="query", required=name in _NEEDED)
+                    for name in Series._fields
+                ),
+                Parameter(
+                    name="seconds",
+                    help="How far back.",
+                    where="query",
+                    required=False,
+                    lowest=1,
+                    highest=LONGEST_SERIES,
+                ),
+            ),
+        ),
+        part("accounts", "Every account: whether it can be seen, its coverage and its quotas.", shapes.Accounts),
+        part("schedule", "The next looks, and why.", shapes.Schedule),
+        part("rules", "Every rule, and how many of its alerts fire.", shapes.Rules),
+        Endpoint(
+            name="explain",
+            method="GET",
+            path="/rules/{rule}/explain",
+            help="Why a rule is or is not firing, how soon it can page, and what is spent to know.",
+            answer=shapes.Explained,
+            handle=explain,
+            parameters=(Parameter(name="rule", help="The rule's name."),),
+        ),
+        part("targets", "Every target's outbox.", shapes.Targets),
+    )
 
 
-def routes(actions: Actions, token: Callable[[], Secret | None]) -> list[BaseRoute]:
-    """The API; `token` is asked at each request, since a reload may change it."""
+def routes(views: Views, access: Access) -> list[BaseRoute]:
+    """The API and its description."""
+    operations = endpoints(views)
+    description = msgspec.json.encode(openapi.describe(operations))
 
-    def reading(show: Callable[[], list[dict[str, Any]]], name: str) -> Callable[[Request], Awaitable[Response]]:
-        async def read(request: Request) -> Response:
-            if not (_is_local(request) or _shows(request, token())):
-                raise HTTPException(401, "show http.token: Authorization: Bearer …", {"www-authenticate": "Bearer"})
-            try:
-                return JSONResponse({name: show()})
-            except Refused as refused:
-                raise HTTPException(refused.status, str(refused)) from None
-
-        return read
-
-    def changing(change: Callable[[Request], Awaitable[Mapping[str, Any]]]) -> Callable[[Request], Awaitable[Response]]:
-        async def write(request: Request) -> Response:
-            if token() is None:
-                raise HTTPException(403, "nothing can be changed here: set http.token in the configuration")
-            if not _shows(request, token()):
-                raise HTTPException(401, "show http.token: Authorization: Bearer …", {"www-authenticate": "Bearer"})
-            try:
-                return JSONResponse(await change(request))
-            except Refused as refused:
-                raise HTTPException(refused.status, str(refused)) from None
-
-        return write
-
-    async def add(request: Request) -> Mapping[str, Any]:
-        return await actions.add_silence(await _body(request, NewSilence))
-
-    async def expire(request: Request) -> Mapping[str, Any]:
-        return await actions.expire_silence(request.path_params["silence"])
-
-    async def acknowledge(request: Request) -> Mapping[str, Any]:
-        return await actions.acknowledge(request.path_params["alert"], await _body(request, NewAck))
+    async def describe(request: Request) -> Response:
+        access.check_read(request)
+        return Response(description, media_type=JSON)
 
     return [
-        Route("/api/v1/alerts", reading(actions.alerts, "alerts"), methods=["GET"]),
-        Route("/api/v1/alerts/{alert}/ack", changing(acknowledge), methods=["POST"]),
-        Route("/api/v1/silences", reading(actions.silences, "silences"), methods=["GET"]),
-        Route("/api/v1/silences", changing(add), methods=["POST"]),
-        Route("/api/v1/silences/{silence}", changing(expire), methods=["DELETE"]),
+        Route(f"{PREFIX}/openapi.json", describe, methods=["GET"]),
+        *(Route(f"{PREFIX}{one.path}", _served(one, access), methods=[one.method]) for one in operations),
     ]
 
 
-def _is_local(request: Request) -> bool:
-    """Whether the request comes from this machine and was meant for it."""
-    return request.client is not None and _loopback(request.client.host) and _loopback(request.url.hostname or "")
+def _served(endpoint: Endpoint, access: Access) -> Callable[[Request], Awaitable[Response]]:
+    check = access.check_change if endpoint.changes else access.check_read
+
+    async def serve(request: Request) -> Response:
+        check(request)
+        try:
+            return Response(msgspec.json.encode(await endpoint.handle(request)), media_type=JSON)
+        except Refused as refused:
+            raise HTTPException(refused.status, str(refused)) from None
+
+    return serve
 
 
-def _loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _whole(text: str, name: str, lowest: int, highest: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and lowest <= int(text) <= highest):
+        raise Refused(422, f"{name} is a whole number from {lowest} to {highest}")
+    return int(text)
 
 
-def _shows(request: Request, token: Secret | None) -> bool:
-    """Whether the request carries the token."""
-    scheme, _, shown = request.headers.get("authorization", "").partition(" ")
-    if token is None or scheme.lower() != "bearer":
-        return False
-    return hmac.compare_digest(shown.strip().encode(), token.reveal().encode())
-
-
-async def _body(request: Request, kind: type[T]) -> T:
-    """The JSON body as a shape. Answers 413 and 422 otherwise."""
+async def body_of(request: Request) -> bytes:
+    """The body, bounded. Answers 413 otherwise."""
     too_large = HTTPException(413, f"the body is larger than {MAX_BODY} bytes")
     if int(request.headers.get("content-length", "0")) > MAX_BODY:  # the server has checked that it is a number
         raise too_large
@@ -144,7 +226,13 @@ async def _body(request: Request, kind: type[T]) -> T:
             raw += chunk
             if len(raw) > MAX_BODY:
                 raise too_large
+    return bytes(raw)
+
+
+async def _body(request: Request, kind: type[T]) -> T:
+    """The JSON body as a shape. Answers 413 and 422 otherwise."""
+    raw = await body_of(request)
     try:
-        return msgspec.json.decode(bytes(raw), type=kind)
+        return msgspec.json.decode(raw, type=kind)
     except msgspec.DecodeError as error:
         raise HTTPException(422, str(error)[:300]) from None

@@ -1,7 +1,7 @@
 """The web application, put together.
 
-Starlette's own application is enough: no templates, sessions or dependency injection are needed to serve a page of
-text. It is built anew for each daemon, so nothing is kept in modules.
+Starlette's own application is enough: sessions and dependency injection of a larger framework would stay unused. It
+is built anew for each daemon, so nothing is kept in modules.
 """
 
 from __future__ import annotations
@@ -11,13 +11,16 @@ from collections.abc import Awaitable, Callable
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import BaseRoute
 
 from watcher.secret import Secret
-from watcher.web import api, health, hooks, hooks_vonage, scrape
-from watcher.web.api import Actions
+from watcher.web import api, health, hooks, hooks_vonage, page, scrape
+from watcher.web.access import Access
 from watcher.web.guard import ERROR_HANDLERS, SecurityHeaders
 from watcher.web.health import ReadyReport
 from watcher.web.hooks import Listener
+from watcher.web.views import Views
+from watcher.workers import Workers
 
 _COMPRESS_FROM = 1024  # bytes
 _COMPRESS_LEVEL = 1  # metrics shrink to a tenth at the fastest level; more would only hold up the event loop
@@ -27,25 +30,36 @@ def build_web(
     *,
     metrics: Callable[[], bytes],
     ready: Callable[[], Awaitable[ReadyReport]],
-    actions: Actions,
-    token: Callable[[], Secret | None],
+    views: Views,
+    access: Access,
+    workers: Workers,
     hints: Listener,
     hook_token: Callable[[], Secret | None],
     vonage: hooks_vonage.Hear | None = None,
 ) -> Starlette:
     """The application.
 
-    `metrics` renders `/metrics`, `ready` says what `/readyz` tells, `actions` is behind the API, `hints` hears the
-    hooks, and `vonage` the vendor's posts.
+    `metrics` renders `/metrics`, `ready` says what `/readyz` tells, `views` is behind page and API, `access` says for
+    whom, `workers` draw, `hints` hears the hooks, and `vonage` the vendor's posts.
     """
+    return _application(
+        *scrape.routes(metrics, access.check_read),
+        *health.routes(ready),
+        *page.routes(views, access, workers),
+        *api.routes(views, access),
+        *hooks.routes(hints, hook_token),
+        *(hooks_vonage.routes(vonage) if vonage is not None else ()),
+    )
+
+
+def build_probes(*, metrics: Callable[[], bytes], ready: Callable[[], Awaitable[ReadyReport]]) -> Starlette:
+    """What has an address of its own, open to whoever reaches it: `/metrics` and health, and nothing else."""
+    return _application(*scrape.routes(metrics), *health.routes(ready))
+
+
+def _application(*routes: BaseRoute) -> Starlette:
     app = Starlette(
-        routes=[
-            *scrape.routes(metrics),
-            *health.routes(ready),
-            *api.routes(actions, token),
-            *hooks.routes(hints, hook_token),
-            *(hooks_vonage.routes(vonage) if vonage is not None else ()),
-        ],
+        routes=routes,
         middleware=[
             Middleware(SecurityHeaders),
             Middleware(GZipMiddleware, minimum_size=_COMPRESS_FROM, compresslevel=_COMPRESS_LEVEL),

@@ -16,10 +16,11 @@ from starlette.routing import BaseRoute, Route
 from watcher.metrics import CONTENT_TYPE
 
 
-def routes(metrics: Callable[[], bytes]) -> list[BaseRoute]:
-    """`/metrics`."""
+def routes(metrics: Callable[[], bytes], check: Callable[[Request], None] = lambda _: None) -> list[BaseRoute]:
+    """`/metrics`, for whom `check` lets in."""
 
     async def scrape(request: Request) -> Response:
+        check(request)
         return Response(metrics(), headers={"content-type": CONTENT_TYPE})
 
     return [Route("/metrics", scrape)]
