@@ -338,3 +338,24 @@ def test_notify_a_target_without_its_secret(tmp_path: Path) -> None:
     ended = watcher("notify", "pager", folder=tmp_path)
     assert ended.returncode == 2
     assert ended.stderr.startswith("config.yaml:10:18: target pager: environment variable PAGER is not set")
+
+
+@pytest.mark.parametrize(
+    "words", [("plan",), ("backtest", "--data", "none.csv"), ("alerts",), ("silence", "list"), ("explain", "Any")]
+)
+def test_a_wrong_configuration_is_one_json_document_too(words: tuple[str, ...], tmp_path: Path) -> None:
+    """Whichever command meets it: the problems are the document on stdout, and lines on stderr."""
+    (tmp_path / "config.yaml").write_text("accounts: 7\n", encoding="utf-8")
+    ended = watcher(*words, "--json", folder=tmp_path)
+    assert ended.returncode == 2
+    document = json.loads(ended.stdout)
+    assert document["ok"] is False
+    assert document["problems"][0]["line"] == 1
+    assert "config.yaml:1:" in ended.stderr
+
+
+def test_a_rule_that_is_not_there_is_one_json_document_too() -> None:
+    """What a command finds wrong with its own arguments is said in the same form."""
+    ended = watcher("explain", "NoSuchRule", "-c", "good.yaml", "--json", folder=HERE)
+    assert ended.returncode == 2
+    assert "NoSuchRule" in json.loads(ended.stdout)["problems"][0]["what"]

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn, ParamSpec, TypeVar
@@ -24,20 +24,31 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 def exits(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn what can be expected to go wrong into one line on stderr and the right exit code."""
+    """Turn what can be expected to go wrong into lines on stderr and the right exit code.
+
+    With `--json` the reasons are the one document on stdout too, in the form that `check --json` gives them.
+    """
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return command(*args, **kwargs)
+        except click.ClickException as refused:
+            if kwargs.get("as_json"):
+                _print_failure([_said(refused.format_message())])
+            raise
         except (WatcherError, ExceptionGroup) as raised:
             error = _alone(raised)
             if isinstance(error, ConfigError):
                 for problem in error.problems:
                     click.echo(str(problem), err=True)
+                if kwargs.get("as_json"):
+                    _print_failure(error.problems)
                 sys.exit(USAGE)
             if not isinstance(error, WatcherError):
                 raise
+            if kwargs.get("as_json"):
+                _print_failure([_said(str(error))])
             click.echo(f"watcher: {error}", err=True)
             leave(USAGE if isinstance(error, ListenError | StoreError) else FAILED)
 
@@ -78,6 +89,15 @@ def json_option(command: Callable[P, R]) -> Callable[P, R]:
 
 def print_json(document: Any) -> None:
     click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def _print_failure(problems: Sequence[Problem]) -> None:
+    print_json({"ok": False, "problems": [problem_json(p) for p in problems]})
+
+
+def _said(what: str) -> Problem:
+    """What is wrong with no place in a file."""
+    return Problem(file="", line=0, column=0, what=what, remedy="")
 
 
 def problem_json(problem: Problem) -> dict[str, Any]:
