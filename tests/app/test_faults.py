@@ -278,6 +278,20 @@ async def test_a_vendor_whose_clock_is_off(tmp_path: Path, skew: float) -> None:
     assert_budget_kept(here)
 
 
+async def test_a_skewed_vendor_clock_is_remembered_over_a_restart(tmp_path: Path, clock_at_start: VirtualClock) -> None:
+    """The first look after a restart is asked in the vendor's time, so it is not refused as too fresh."""
+    fault = {"kind": "clock_skew", "seconds": -minutes(3), "where": {"host": [*ACME_HOSTS]}}
+    here = Town(clock=clock_at_start, folder=tmp_path, tale=town.story(faults=[fault]))
+    async with here.running(town.config(tmp_path)):
+        await clock_at_start.sleep_until(START + minutes(30))
+    async with here.running(town.config(tmp_path)) as daemon:
+        await clock_at_start.sleep_until(START + minutes(40))
+        metrics = town.scrape(daemon)
+    answered = town.metric(metrics, "watcher_looks_total", account="acme", outcome="ok")
+    assert answered > 0
+    assert town.metric(metrics, "watcher_looks_total", account="acme") == answered
+
+
 @pytest.mark.parametrize("jump", [-minutes(10), minutes(10)])
 async def test_a_vendor_clock_that_jumps_for_an_hour(tmp_path: Path, clock_at_start: VirtualClock, jump: float) -> None:
     """What was said of a future that had not come (nothing) is not believed once the clock is right: it is fetched."""

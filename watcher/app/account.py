@@ -103,8 +103,7 @@ class AccountLoop:
             await self._sleep_until(await self.step())
 
     async def open(self) -> None:
-        """Once, before the first `step`: learn what was spent, and where each query stands."""
-        await self._open_ledger()
+        """Once, before the first `step` and with an open ledger: learn where each query stands."""
         await self._recall()
         self.states = tuple(
             QueryState(query=q, covered_until=self._on_run_clock(self.covered.get(q.id))) for q in self.source.queries
@@ -281,18 +280,6 @@ class AccountLoop:
             self.stats.outcomes[signal, outcome] += 1
 
     # ── waiting ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _open_ledger(self) -> None:
-        """What was spent today must be known before anything is; a store that fails is asked until it answers."""
-        while not self._stopping:
-            self._bell = anyio.Event()
-            try:
-                await self.ledger.open()
-            except StoreError as error:
-                self._recorder.fails(error)
-                await self._sleep_until(self._clock.now() + STORE_RETRY)
-            else:
-                return
 
     async def _disbelieve_the_future(self) -> None:
         """What is covered ahead of the vendor's time was said by a clock that was wrong: it is fetched anew.

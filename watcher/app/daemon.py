@@ -396,11 +396,13 @@ class Daemon:
             workers=self._store_workers,
             boot=boot_id(self._clock),
         )
+        await ledger.open()
         learned = await self._stored(partial(store.note, account.name, LEARNED))
         source = account.provider.open(
             account.settings,
             account.needed,
             clock=self._clock,
+            offset=ledger.offset,
             learned=learned,
             transport=self._transports.get(account.name),
         )

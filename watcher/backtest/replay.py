@@ -104,6 +104,7 @@ async def replay(config: Config, recording: Recording, *, policy: PolicyName) ->
     due = dict.fromkeys(range(len(loops)), clock.now())
     async with messages.opened():
         for loop in loops:
+            await loop.ledger.open()
             await loop.open()
         last = recording.end + _TAIL
         while due and (at := min(*due.values(), messages.due)) <= last:
