@@ -54,6 +54,7 @@ def test_a_freeze_pages_in_the_words_of_the_pack() -> None:
     assert [t.state for t in log] == [State.PENDING, State.FIRING, State.RESOLVED]
     assert log[1].annotations["summary"] == "Video freezes 9% of the time on classroom (Native), limit 5%"
     assert log[1].users == 50
+    assert log[2].annotations["summary"] == log[1].annotations["summary"], "what is over is told at its worst"
     assert log[2].annotations["runbook"].startswith("Compare with NetworkDelayed")
 
 

@@ -29,7 +29,7 @@ MAX_BRIEF = 1200
 LATE = 1800.0  # seconds of data age from which a message says so itself
 
 _MAX_LABELS = 12
-_LIMITS = {"summary": 300, "description": 600}  # characters per value; labels and the rest have 120
+_LIMITS = {"summary": 300, "was": 300, "description": 600}  # characters per value; labels and the rest have 120
 _NOTE_ROOM = 80
 
 
@@ -193,9 +193,9 @@ def _brief(item: Item, known: Known) -> list[Line]:
     found = [line for line in _all_lines(item, known) if line.value]
     numbers = [f"{line.name} {line.value}" for line in found if line.name in ("value", "users", "since", "over")]
     where = [line for line in found if line.name == "where"]
-    kept = [line for line in found if line.name in ("", "summary", "note", "alert", "runbook", "why")]
+    kept = [line for line in found if line.name in ("", "summary", "was", "note", "alert", "runbook", "why")]
     late = [line for line in found if line.name == "data" and "late" in line.value]
-    worded = any(line.name == "summary" for line in kept)
+    worded = any(line.name in ("summary", "was") for line in kept)
     head = [*kept[: 1 + worded], *(where if not worded else ())]
     return [*head, *([Line("", "; ".join(numbers))] if numbers else ()), *late, *kept[1 + worded :]]
 
@@ -204,7 +204,7 @@ def _all_lines(item: Item, known: Known) -> Iterator[Line]:
     last = item.last
     notes = last.annotations
     yield Line("", f"{_state_words(item)}: {last.rule} ({last.severity})")
-    yield Line("summary", notes.get("summary", ""))
+    yield Line("was" if _was(last) else "summary", notes.get("summary", ""))
     yield Line("where", _where(last))
     yield from _when_lines(item)
     yield Line("value", _value(item))
@@ -217,6 +217,11 @@ def _all_lines(item: Item, known: Known) -> Iterator[Line]:
         yield Line("description", notes.get("description", ""))
     if href := neutral.link(notes.get("runbook", "")):
         yield Line("runbook", href, href)
+
+
+def _was(transition: Transition) -> bool:
+    """Whether the rule's words are about what is over: they are worded for a beginning, and hold its worst value."""
+    return transition.state is State.RESOLVED and transition.cause in (Cause.THRESHOLD, Cause.REVISED)
 
 
 def _where(transition: Transition) -> str:

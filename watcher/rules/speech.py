@@ -76,9 +76,10 @@ class Speaker:
         place = " ".join(filter(None, (series.project, series.product, series.channel))) or series.account
         texts: dict[str, str] = {}
         if rule.texts:
+            over = entry.state is State.RESOLVED and entry.peak is not None  # a text says what was wrong, at its worst
             values = template.context(
                 labels=alert.labels,
-                value=None if alert.silence else shown[0].value,
+                value=None if alert.silence else entry.peak if over else shown[0].value,
                 threshold=None if alert.silence else shown[0].threshold,
                 normal=None if alert.silence else shown[0].normal,
                 burn=None if alert.silence else shown[0].burn,
