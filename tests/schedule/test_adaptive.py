@@ -172,7 +172,7 @@ def test_a_noisy_morning_leaves_a_reserve_for_the_afternoon() -> None:
     now = account.clock.now()
     (daily,) = [u for u in account.ledger.usage(now) if u.window_seconds == DAY]
     promised = sum(11.8 * HOUR / gap for gap in gaps_of(account).values())
-    assert daily.left >= promised + RESERVE / 3 * 0.5 * 479
+    assert daily.left >= promised + RESERVE / 2 * 0.5 * 479
     chosen = replace(account.states[0], evidence=Evidence(reason=Why.PENDING, covers=now - 60))
     slot = AdaptivePolicy(gaps=gaps_of(account)).next([chosen, *account.states[1:]], account.ledger.usage(now), now)
     assert slot.reason in (Why.PENDING, Why.PROMISE)

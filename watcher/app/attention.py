@@ -238,7 +238,9 @@ class Attention:
         before = self._profiles.get(series, Profile())
         after = before.learn(replace(points, start=start, value=value, weight=None))
         if after is not before:
-            self._profiles[series], self._loads[series] = after, after.load()
+            place = (s for s in self._loads if s != series and s._replace(product=series.product) == series)
+            beside = sum(self._loads[s].average for s in place)
+            self._profiles[series], self._loads[series] = after, after.load(beside)
             if after.until // HOUR != before.until // HOUR:
                 self._unsaved.add(series)
         self._known[series] = int(start[-1]) + width

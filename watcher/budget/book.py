@@ -14,6 +14,7 @@ import math
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice, takewhile
 from typing import NamedTuple
 
 from watcher.budget.quota import Pool, Quota, Spent, Weight
@@ -97,13 +98,19 @@ class Book:
 
     def later(self, than: float) -> tuple[str, ...]:
         """Ids of requests whose stamp, less what is uncertain about it, is later. Costs nothing where none ends so."""
-        ending = {w.id for far in self._far.values() for w in far[bisect_left(far, Weight(than, -math.inf, "")) :]}
+        ending = {w.id for far in self._far.values() for w in far[bisect_left(far, _first(than)) :]}
         stamps = {i: self._entries[i].spend for i in ending if not i.startswith(ASSUMED)}
         return tuple(i for i, spend in stamps.items() if spend.at - spend.skew > than)
 
     def requests(self, pool: str, quota: Quota, at: float) -> int:
         """Requests stamped in the fixed window that `at` lies in."""
         return self._tallies[pool, quota.window].windows.get(int(at // quota.window_seconds), 0)
+
+    def assumed(self, pool: str, day: float) -> float:
+        """Units that stand for the unrecorded part of the day that begins at `day`."""
+        far = self._far[pool]
+        ends = takewhile(lambda w: w.end == day, islice(far, bisect_left(far, _first(day)), None))
+        return float(sum(w.units for w in ends if w.id.startswith(ASSUMED)))
 
     def worst(self, pool: str, quota: Quota) -> int:
         """The most requests of any single fixed window so far."""
@@ -132,6 +139,11 @@ class Book:
             windows = self._tallies[pool, quota.window].windows
             index = int(at // quota.window_seconds)
             windows[index] = windows.get(index, 0) + step
+
+
+def _first(end: float) -> Weight:
+    """What sorts before every weight with this end."""
+    return Weight(end, -math.inf, "")
 
 
 def _take(weights: list[Weight], weight: Weight) -> None:

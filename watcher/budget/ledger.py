@@ -279,7 +279,7 @@ class Ledger:
         start = (at - late) // width * width
         spent = float(self._book.requests(pool.id, quota, start))
         if quota.kind is Kind.DAY:
-            spent += sum(w.units for w in weights if w.end == start and w.id.startswith(ASSUMED))
+            spent += self._book.assumed(pool.id, start)
         blocked = block.until + self._time.skew if block else None
         left, free_at = max(0.0, quota.allowed - weighing(quota, weights, at, skew)), earliest(quota, weights, skew)
         if quota.kind is Kind.SECOND:

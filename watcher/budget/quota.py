@@ -27,6 +27,7 @@ crash, while recorded spends are facts.
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -235,9 +236,5 @@ def earliest(quota: Quota, weights: Sequence[Weight], skew: float) -> float:
 
 def weighing(quota: Quota, weights: Sequence[Weight], now: float, skew: float) -> float:
     """Units that weigh on a request made at `now`: what `decide` holds against `quota`."""
-    units = 0.0
-    for weight in reversed(weights):
-        if quota.release(weight.end, skew) <= now:
-            break
-        units += weight.units
-    return units
+    first = bisect_right(weights, now, key=lambda weight: quota.release(weight.end, skew))
+    return float(sum(weight.units for weight in weights[first:]))

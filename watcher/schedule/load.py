@@ -27,6 +27,7 @@ from watcher.model import Floats, Points
 
 WEEK = 168  # hours
 _FULL = 3600.0  # seconds seen of an hour after which what others say of it counts little
+_GUESS = 60.0  # seconds that the guess "as busy as the busiest hour" counts for beside what was seen
 _MOST = 3 * _FULL  # weight that an hour can gather, so that it goes on learning
 _FADE = 0.5  # what a week does to the weight of what was seen
 _TREND = 2 * HOUR  # seconds in which half of an unusual level is forgotten
@@ -69,7 +70,7 @@ class Profile:
         overall = float(self.mean[weight > 0].max())
         by_hour, seen = self.mean.reshape(7, 24), weight.reshape(7, 24)
         daily_weight = seen.sum(axis=0)
-        daily = (np.sum(by_hour * seen, axis=0) + overall * _FULL / 4) / (daily_weight + _FULL / 4)
+        daily = (np.sum(by_hour * seen, axis=0) + overall * _GUESS) / (daily_weight + _GUESS)
         filled = np.outer(_scale(by_hour, seen), daily).reshape(WEEK)
         result: Floats = (self.mean * weight + filled * _FULL / 4) / (weight + _FULL / 4)
         return result
@@ -100,15 +101,15 @@ class Profile:
         fits = version == _VERSION and mean.shape == weight.shape == (WEEK,) and until >= 0
         return cls(mean, weight, until, level) if fits and bool((np.isfinite(numbers) & (numbers >= 0)).all()) else None
 
-    def load(self) -> Load:
-        """The expectation from now on."""
+    def load(self, beside: float = 0.0) -> Load:
+        """The expectation from now on; `beside` are the mean users of the same place's other products."""
         expected = self.expected()
         average = float(expected.mean())
         if not self.until or average <= 0:
-            return Load(week=expected, average=max(average, 1.0), bend=0.0, bent_at=0)
+            return Load(week=expected, average=max(average, 1.0), beside=beside, bend=0.0, bent_at=0)
         usual = max(float(_between(expected, np.array([self.until / HOUR]))[0]), 0.02 * average)
         bend = min(max(self.level / usual, 1 / _BEND), _BEND)
-        return Load(week=expected, average=average, bend=math.log(bend), bent_at=self.until)
+        return Load(week=expected, average=average, beside=beside, bend=math.log(bend), bent_at=self.until)
 
 
 def _scale(by_hour: Floats, seen: Floats) -> Floats:
@@ -121,24 +122,29 @@ def _scale(by_hour: Floats, seen: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Load:
-    """Users expected by hour of the week, the mean of all hours, and how unusual it was lately (log of a ratio)."""
+    """Users expected by hour of the week, the mean of all hours, and how unusual it was lately (log of a ratio).
+
+    `beside` are the mean users of other products at the same place.
+    """
 
     week: Floats
     average: float
     bend: float
     bent_at: int
+    beside: float = 0.0
 
     def risk(self, hours: Floats) -> Floats:
         """What is at risk in each of these Unix hours (hours since 1970, whole or not).
 
-        Users over the square root of their own average: between two places of different size, the bigger one gets more
-        looks, but less than in proportion, since an alert is an alert to those who asked for it.
+        Between two places of different size the bigger one gets more looks, but less than in proportion, since an alert
+        is an alert to those who asked for it: users over the square root of the place's average. The products of one
+        place count alike, since what goes wrong there goes wrong for either.
         """
         users = _between(self.week, hours)
         if self.bend:
             ago = np.maximum(hours * HOUR - self.bent_at, 0.0)
             users = users * np.exp(self.bend * 0.5 ** (ago / _TREND))
-        result: Floats = users / math.sqrt(self.average)
+        result: Floats = users / self.average * math.sqrt(self.average + self.beside)
         return result
 
 

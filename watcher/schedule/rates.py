@@ -12,7 +12,6 @@ simply part of what is left.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,8 +44,8 @@ def solve(
     """Spread what is left over the queries and the hours until the reset.
 
     A look that is several requests counts as so many. `gaps` are the promises. `reserve` requests are held back at the
-    beginning of the day, and then with the square root of the risk that is still to come: what may happen falls more
-    slowly than what is to be expected.
+    beginning of the day, and then in proportion to the risk that is still to come: with its square root, what nobody
+    asked for would all be spent in the last hour.
     """
     rows, members = _rows(states, gaps)
     edges = _edges(now, resets_at)
@@ -62,7 +61,7 @@ def solve(
         risk[idle, first] = 0.0
     weight = many * risk
     whole, rest = float((weight * lengths).sum()), float((weight * to_come).sum())
-    held = reserve * math.sqrt(rest / whole if whole > 0 else (resets_at - now) / DAY)
+    held = reserve * (rest / whole if whole > 0 else (resets_at - now) / DAY)
     k = _level(risk, floor, many * to_come, left - held)
     current = int(np.searchsorted(edges, now, side="right")) - 1
     rates = np.maximum(floor[:, current], k * risk[:, current])
