@@ -45,7 +45,8 @@ async def reader(client, number):
         await client.get(("/", "/api/v1/alerts", "/api/v1/signals", "/live/alerts")[number % 4])
         await asyncio.sleep(5)
 async def main():
-    async with httpx.AsyncClient(base_url=sys.argv[1], timeout=30) as client:
+    kept = httpx.Limits(keepalive_expiry=3)  # the server lets go of a connection after five seconds
+    async with httpx.AsyncClient(base_url=sys.argv[1], timeout=30, limits=kept) as client:
         await asyncio.gather(*(reader(client, number) for number in range(50)))
 asyncio.run(main())
 """
