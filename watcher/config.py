@@ -31,7 +31,7 @@ from watcher.model import USERS, Query
 from watcher.providers.provider import Account, Provider
 from watcher.providers.registry import PROVIDERS
 from watcher.rules.pack import load_packs
-from watcher.rules.rule import Rule, needed_signals, unfed
+from watcher.rules.rule import WEIGHT, Rule, feeds, needed_signals, unfed
 from watcher.rules.settings import Judging
 from watcher.schedule.feasibility import overspent, promised_gap
 from watcher.schedule.promise import longest_gaps
@@ -130,6 +130,7 @@ def build(document: Document, folder: Path, *, pages: bool = True) -> Config:
     routes = top.routes
     accounts = [reader.compose(i, provider, settings, needed, rules, routes) for i, provider, settings in parsed]
     reader.problems += _unfed(rules, accounts)
+    reader.problems += _weightless(rules, accounts)
     for (index, _, _), account in zip(parsed, accounts, strict=True):
         reader.problems += _too_much(document, index, account)
         reader.problems += _too_late(account, rules, top)
@@ -344,6 +345,17 @@ def _unfed(rules: Sequence[Rule], accounts: Sequence[AccountConfig]) -> Iterator
         lacking = [a for a in accounts if not any(s.signal == rule.signal for q in a.queries for s in q.series)]
         why = next((a.provider.missing[rule.signal] for a in lacking if rule.signal in a.provider.missing), "")
         yield _at(rule, f"{reason}{f' ({why})' if why else ''}", "mend `where` and `signal`, or take the rule out")
+
+
+def _weightless(rules: Sequence[Rule], accounts: Sequence[AccountConfig]) -> Iterator[Problem]:
+    """Rules that would wait for a weight that never comes, and then fire unguarded."""
+    series = [(a.provider.unweighted, s) for a in accounts for query in a.queries for s in query.series]
+    for rule in rules:
+        if any(companion.signal == WEIGHT for companion in rule.require):
+            fed = [s.signal in unweighted for unweighted, s in series if feeds(rule, s)]
+            if fed and all(fed):
+                what = f"{rule.name} requires a weight, but {rule.signal} comes without one"
+                yield _at(rule, what, "require users instead: `require: {users: {above: 20}}`")
 
 
 def _too_much(document: Document, index: int, account: AccountConfig) -> Iterator[Problem]:

@@ -96,6 +96,7 @@ class Provider(Generic[S]):
 
     `needed` is everywhere the signals that rules and exports ask for. `signals` are those the vendor can give at all,
     `missing` says in one sentence each why an account may lack a well-known signal: its plan, a setting, the vendor.
+    `unweighted` are the signals that come without the number of users or streams behind them.
     `only_one` says why a daemon may hold only one account of it, where that is so. `check` finds what pydantic cannot
     see in one field; `pools` and `queries` are the account's quotas and requests, both empty where `check` refuses.
     """
@@ -107,4 +108,5 @@ class Provider(Generic[S]):
     pools: Callable[[S], tuple[Pool, ...]]
     queries: Callable[[S, Set[str]], tuple[Query, ...]]
     open: Open[S]
+    unweighted: frozenset[str] = frozenset()
     only_one: str = ""

@@ -38,4 +38,5 @@ AGORA = Provider(
     pools=pools,
     queries=queries,
     open=open_source,
+    unweighted=frozenset(METRICS) | frozenset(DAILY),
 )
