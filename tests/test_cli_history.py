@@ -134,14 +134,15 @@ def test_backtest_against_another_configuration(folder: Path) -> None:
     ],
 )
 def test_backtest_of_a_file_that_is_none(folder: Path, tmp_path: Path, text: str | None, more: Any, line: str) -> None:
-    """Exit 2 and the line, and nothing on stdout."""
+    """Exit 2 and the line, on stderr and in the one document of stdout."""
     write_config(tmp_path)
     (tmp_path / "points.csv").write_text(text if text is not None else (folder / "points.csv").read_text())
     ended = watcher("backtest", "--data", "points.csv", "--json", *more, folder=tmp_path)
     assert ended.returncode == 2
     assert f"points.csv{line}" in ended.stderr
     assert "Traceback" not in ended.stderr
-    assert ended.stdout == ""
+    (problem,) = json.loads(ended.stdout)["problems"]
+    assert f"{problem['file']}:{problem['line']}:".endswith(f"points.csv{line}")
 
 
 def test_export_and_explain_read_what_was_recorded(tmp_path: Path) -> None:

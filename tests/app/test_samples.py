@@ -80,7 +80,7 @@ async def test_a_page_on_packet_loss_from_samples(tmp_path: Path, clock: Virtual
 
 
 async def test_samples_do_not_touch_the_promised_gaps_of_the_live_queries(tmp_path: Path) -> None:
-    """With samples as without: no live query waits longer than it was promised, and as many looks are made."""
+    """With samples as without: no live query waits longer than it was promised, and no fewer looks are made."""
     looks = {}
     for samples in (False, True):
         own = VirtualClock(epoch=EPOCH, jumping=True)
@@ -93,7 +93,7 @@ async def test_samples_do_not_touch_the_promised_gaps_of_the_live_queries(tmp_pa
         assert longest <= max(promised.values()) + 1
         assert sum(calls.days.values()) > 0 if samples else not calls.days
         looks[samples] = sum(len(times) for times in wire.asked.values())
-    assert looks[True] == pytest.approx(looks[False], rel=0.03)
+    assert looks[True] >= 0.97 * looks[False]
 
 
 @pytest.mark.parametrize(("cap", "read"), [(200, LARGE), (40, 20 * (40 - 11)), (11, 0)])

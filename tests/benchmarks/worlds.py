@@ -51,7 +51,9 @@ def config(folder: Path, *, plan: str, queries: int) -> Config:
         "rules": ["rules.yaml"],
         "state": "sqlite:///state.db",
     }
-    return build(loads(yaml.safe_dump(document), str(folder / "config.yaml")), folder, pages=False)
+    text = yaml.safe_dump(document)
+    (folder / "config.yaml").write_text(text)
+    return build(loads(text, str(folder / "config.yaml")), folder, pages=False)
 
 
 def recording(trace: Trace) -> Recording:

@@ -147,18 +147,25 @@ class Attention:
                 self._ended[t.alert_id] = t.at
 
     def unexplained(self, answer: Answer) -> bool:
-        """Whether an answer ends in silence that may be idleness, for all that is known of the users so far.
+        """Whether an answer holds a silence that may be idleness, for all that is known of the users so far.
 
-        Asks for the users query then: with it, the engine can tell nobody there from no data.
+        At its end or before people came back. Asks for the users query then: with it, the engine can tell nobody there
+        from no data.
         """
         users = self._users.get(answer.query.id)
         patient = any(rule.no_data_after is not None for rule in self._judging[answer.query.id])
         if users is None or users in answer.query.series or not patient:
             return False
-        heard = max((int(p.start[-1]) + p.width for p in answer.points if len(p)), default=answer.asked.start)
-        if answer.settled - max(heard, self._known.get(users, 0)) < SILENCE * answer.query.width:
+        width = answer.query.width
+        known = max(answer.asked.start, self._known.get(users, 0))
+        heard = np.unique(np.concatenate([np.empty(0, np.int64), *(p.start + p.width for p in answer.points)]))
+        ends = np.array(
+            [known, *heard[(heard > known) & (heard <= answer.settled)], max(answer.settled, known) + width]
+        )
+        silences = np.flatnonzero(np.diff(ends) > SILENCE * width)
+        if not len(silences):
             return False
-        self._silent[users] = max(answer.settled, self._silent.get(users, 0))
+        self._silent[users] = max(int(ends[silences[-1] + 1]) - width, self._silent.get(users, 0))
         return True
 
     def hint(self, project: str, at: float) -> None:
