@@ -75,6 +75,7 @@ SIGNALS: Mapping[str, SignalInfo] = {
     "subscribe_failure_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of subscribe attempts that failed."),
     "participant_failure_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of participants that failed."),
     "participant_drop_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of participants that dropped."),
+    "quota_refusal_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of participants refused for a full quota."),
     "disconnect_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of disconnects caused by the network."),
     "sampled_users_ratio": SignalInfo(Worse.CONTEXT, Unit.RATIO, "Share of the users in calls that a sample covers."),
     "daily_video_freeze_ratio": SignalInfo(Worse.UP, Unit.RATIO, "Share of a day's video time that was frozen."),

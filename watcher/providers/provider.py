@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Generic, NamedTuple, Protocol, TypeVar, runtime_checkable
+from urllib.parse import urlsplit
 
 import httpx
 from pydantic import AfterValidator
@@ -33,6 +34,21 @@ def _name(text: str) -> str:
 
 Name = Annotated[str, AfterValidator(_name)]
 """The user's word for an account or project: a label, and a part of ids, so it holds no slash."""
+
+
+def _address(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits or not text.isascii() or not text.isprintable() or any(c in text for c in "@?# "):
+        raise ValueError("is not an address; write it like https://insights.example.com")
+    return text.rstrip("/")
+
+
+Address = Annotated[str, AfterValidator(_address)]
+"""An origin, with or without a path below it: no credential, query, fragment or slash at the end."""
 
 
 class Account(Strict):

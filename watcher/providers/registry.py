@@ -12,11 +12,13 @@ from typing import Any
 
 from watcher.providers.agora import AGORA
 from watcher.providers.provider import Provider
+from watcher.providers.twilio import TWILIO
 from watcher.providers.vonage import VONAGE
 
 PROVIDERS: Mapping[str, Provider[Any]] = MappingProxyType(
     {
         "agora": AGORA,
         "vonage": VONAGE,
+        "twilio": TWILIO,
     }
 )

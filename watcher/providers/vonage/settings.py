@@ -13,13 +13,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Set
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator
 
 from watcher.clock import DAY, HOUR, MINUTE
 from watcher.errors import clip
-from watcher.providers.provider import Account, Fault, Name
+from watcher.providers.provider import Account, Address, Fault, Name
 from watcher.secret import Secret
 from watcher.yamlfile import Duration, Quantity, Strict
 
@@ -38,17 +37,6 @@ HOSTS: Mapping[str, tuple[str, str]] = {
 """Kind of credential -> where GraphQL and where REST is asked (section 1.1)."""
 
 _PATHS = {"legacy": "/graphql", "unified": "/video/insights-api/graphql"}
-
-
-def _address(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        fits = False
-    if not fits or not text.isascii() or not text.isprintable() or any(c in text for c in "@?# "):
-        raise ValueError("is not an address; write it like https://insights.example.com")
-    return text.rstrip("/")
 
 
 def _key(text: str) -> str:
@@ -75,7 +63,6 @@ def _token(text: str) -> str:
     return text
 
 
-Address = Annotated[str, AfterValidator(_address)]
 SessionId = Annotated[str, AfterValidator(_session_id)]
 Signal = Literal[
     "users",

@@ -1,0 +1,283 @@
+"""What a vendor can send that it should not: refusals, links that lead astray, odd rows. Counted, and not believed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.emulator.twilio.helpers import KEY, NOON, SECRET
+from tests.providers.doubles import Vendor, answer
+from tests.providers.twilio.stage import HOST, Script
+from watcher.clock import HOUR, MINUTE, VirtualClock
+from watcher.errors import ProviderError, Reason
+
+RM, PA, PB = "RM" + "1" * 32, "PA" + "1" * 32, "PA" + "2" * 32
+Respond = Callable[[httpx.Request], httpx.Response]
+
+
+def room(**changes: Any) -> dict[str, Any]:
+    """A room that was over at 11:40."""
+    own = {"room_sid": RM, "create_time": "2026-01-01T11:00:00Z", "end_time": "2026-01-01T11:40:00Z"}
+    return {**own, "room_status": "completed", "processing_state": "complete", **changes}
+
+
+def stay(**changes: Any) -> dict[str, Any]:
+    """Somebody whose media failed at 11:30."""
+    own = {"participant_sid": PA, "room_sid": RM, "status": "disconnected", "duration_sec": 600, "error_code": 53405}
+    times = {"join_time": "2026-01-01T11:20:00Z", "leave_time": "2026-01-01T11:30:00Z"}
+    return {**own, **times, "end_reason": None, **changes}
+
+
+def page(key: str, rows: object, following: object = None) -> dict[str, Any]:
+    return {key: rows, "meta": {"key": key, "next_page_url": following}}
+
+
+def vendor(*, rooms: object = None, people: object = None) -> Vendor:
+    """Answers with these rows, bodies or responses."""
+
+    def made(found: object, key: str) -> httpx.Response:
+        if isinstance(found, httpx.Response):
+            return found
+        return answer(found if isinstance(found, dict | bytes) else page(key, found), at=NOON)
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/Participants"):
+            return made([stay()] if people is None else people, "participants")
+        return made([room()] if rooms is None else rooms, "rooms")
+
+    return Vendor(respond)
+
+
+def script(**how: object) -> Script:
+    return Script(VirtualClock(epoch=NOON, jumping=True), vendor(**how))
+
+
+async def test_a_look_asks_as_documented() -> None:
+    """Both bounds of the list in whole seconds of UTC, large pages, and the credential in the header only."""
+    here = script()
+    await here.look()
+    listed, people = here.vendor.requests
+    assert dict(listed.url.params) == {
+        "CreatedAfter": "2025-12-31T10:29:00Z",
+        "CreatedBefore": "2026-01-01T11:59:56Z",
+        "PageSize": "1000",
+    }
+    assert people.url.path == f"/v1/Video/Rooms/{RM}/Participants"
+    assert httpx.BasicAuth(KEY, SECRET)._auth_header == listed.headers["authorization"]
+    assert SECRET not in str(listed.url)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (401, {"code": 20003, "detail": "", "message": "Authenticate", "status": 401}, Reason.AUTH),
+        (403, {"type": "https://example.com", "title": "Denied", "status": 403, "code": 20006}, Reason.AUTH),
+        (403, {"code": "20403", "message": "closed"}, Reason.AUTH),
+        (401, b"<html>", Reason.AUTH),
+        (400, {"code": 20001, "message": "PageSize"}, Reason.REQUEST),
+        (404, {"code": 20404, "message": "The requested resource was not found"}, Reason.REQUEST),
+        (429, {"code": 20429, "message": "Too Many Requests"}, Reason.RATE),
+        (429, b"", Reason.RATE),
+        (500, {"code": 20500, "message": "oops"}, Reason.SERVER),
+        (503, {"code": 20503, "message": "later"}, Reason.SERVER),
+        (502, b"<html>bad gateway</html>", Reason.SERVER),
+        (302, b"", Reason.AUTH),
+        (200, b"<html>", Reason.MALFORMED),
+        (200, b'{"rooms": [', Reason.MALFORMED),
+        (200, b"[]", Reason.MALFORMED),
+    ],
+)
+async def test_a_refused_list_fails_the_look_with_its_reason(status: int, body: object, reason: Reason) -> None:
+    """By the vendor's code in either body, else by the status."""
+    here = script(rooms=answer(body, status=status, at=NOON))
+    with pytest.raises(ProviderError) as caught:
+        await here.look()
+    assert caught.value.reason is reason
+
+
+@pytest.mark.parametrize(
+    ("header", "wait"),
+    [({}, None), ({"retry_after": "7"}, 7.0), ({"retry_after": "Thu, 01 Jan 2026 12:00:09 GMT"}, 9.0)],
+)
+async def test_the_vendors_wish_to_wait_is_passed_on(header: dict[str, str], wait: float | None) -> None:
+    """429 with no word, seconds or a date."""
+    here = script(rooms=answer({"code": 20429}, status=429, at=NOON, **header))
+    with pytest.raises(ProviderError) as caught:
+        await here.look()
+    assert caught.value.retry_after == wait
+
+
+async def test_a_secret_that_is_echoed_is_not_shown() -> None:
+    """A gateway that repeats the request shows neither the secret nor the header made of it."""
+    token = httpx.BasicAuth(KEY, SECRET)._auth_header.removeprefix("Basic ")
+    here = script(rooms=answer({"code": 20003, "message": f"{SECRET} in {token}"}, status=401))
+    with pytest.raises(ProviderError) as caught:
+        await here.look()
+    assert SECRET not in str(caught.value)
+    assert token not in str(caught.value)
+
+
+async def test_a_rooms_error_costs_that_room_only() -> None:
+    """Two rooms are read and one is not: its failure is counted, the look goes on, and it is read ten minutes later."""
+    sids = [f"RM{n}" + "0" * 31 for n in range(3)]
+    broken = {sids[1]}
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        sid = request.url.path.split("/")[4] if "Participants" in request.url.path else ""
+        if not sid:
+            return answer(page("rooms", [room(room_sid=one) for one in sids]))
+        if sid in broken:
+            return answer(b"", status=500)
+        return answer(page("participants", [stay(room_sid=sid, participant_sid="PA" + sid[2:])]))
+
+    here = Script(VirtualClock(epoch=NOON, jumping=True), Vendor(respond))
+    await here.look()
+    assert (here.people(), here.oddities()) == (2, {"failed_room": 1})
+    broken.clear()
+    await here.looks(11 * MINUTE)
+    assert here.people() == 3
+
+
+async def test_a_vendor_whose_rooms_all_fail_is_said_to_fail() -> None:
+    """No room could be read: that is not the rooms' fault."""
+    here = script(people=answer(b"", status=500))
+    with pytest.raises(ProviderError):
+        await here.look()
+
+
+async def test_a_missing_room_is_counted_and_let_go() -> None:
+    """404 on a final room: expired or deleted, and not asked for again."""
+    here = script(people=answer({"code": 20404}, status=404))
+    await here.looks(HOUR)
+    assert here.oddities() == {"vanished": 1}
+    assert sum("Participants" in request.url.path for request in here.vendor.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("following", "oddity"),
+    [
+        ("https://evil.example.com/v1/Video/Rooms?Page=1", "foreign_link"),
+        (f"http://{HOST}:81/v1/Video/Rooms?Page=1", "foreign_link"),
+        (f"http://user@{HOST}/v1/Video/Rooms?Page=1", "foreign_link"),
+        (f"http://{HOST}/v1/Accounts?Page=1", "foreign_link"),
+        ("//evil.example.com/v1/Video/Rooms", "foreign_link"),
+        ("http://[", "foreign_link"),
+        ("ftp://x", "foreign_link"),
+        (7, "mistyped"),
+        (f"http://{HOST}/v1/Video/Rooms?Page=1", "loop"),
+    ],
+)
+async def test_a_link_elsewhere_is_not_followed(following: object, oddity: str) -> None:
+    """The credential goes with a link: only to the same list at the same origin, and not in circles."""
+    here = script(rooms=page("rooms", [room()], following))
+    before = here.watch.stays.floor
+    got = await here.look()
+    assert here.oddities()[oddity] == 1
+    assert {request.url.host for request in here.vendor.requests} == {HOST}
+    assert {request.url.path.split("/")[2] for request in here.vendor.requests} == {"Video"}
+    assert here.people() == 1
+    assert got.settled == (got.asked.start if oddity != "mistyped" else got.settled) > before
+
+
+async def test_pages_without_end_are_cut() -> None:
+    """A next page for ever is a hundred requests, counted."""
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        number = int(request.url.params.get("Page", 0)) + 1
+        return answer(page("rooms", [], f"http://{HOST}/v1/Video/Rooms?Page={number}"))
+
+    here = Script(VirtualClock(epoch=NOON, jumping=True), Vendor(respond))
+    await here.look()
+    assert len(here.vendor.requests) == 100
+    assert here.oddities() == {"overflow": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "people", "failed", "oddities"),
+    [
+        ({}, 1, 1, {}),
+        ({"error_code": 0}, 1, 0, {}),
+        ({"error_code": "53405"}, 1, 1, {"quoted": 1}),
+        ({"error_code": [1], "end_reason": 9}, 1, 0, {"mistyped": 2}),
+        ({"error_code": 59999}, 1, 1, {"unknown_ending": 1}),
+        ({"end_reason": "went_for_tea", "error_code": None}, 1, 0, {"unknown_ending": 1}),
+        ({"end_reason": "disconnected_via_api"}, 1, 1, {"conflict": 1}),
+        ({"leave_time": "2026-01-01T11:30:00.250Z"}, 1, 1, {}),
+        ({"leave_time": "2026-01-01T11:30:00"}, 0, 0, {"no_time": 1}),
+        ({"leave_time": "yesterday"}, 0, 0, {"no_time": 1}),
+        ({"leave_time": 5}, 0, 0, {"no_time": 1}),
+        ({"leave_time": None}, 0, 0, {"no_time": 1}),
+        ({"leave_time": None, "status": "connected"}, 0, 0, {}),
+        ({"status": "in-progress"}, 0, 0, {}),
+        ({"status": "levitating"}, 1, 1, {"unknown_word": 1}),
+        ({"leave_time": "2026-01-01T12:30:00Z"}, 0, 0, {"future": 1}),
+        ({"leave_time": "2026-01-01T08:30:00Z", "join_time": None}, 0, 0, {"outdated": 1}),
+        ({"duration_sec": -5}, 1, 1, {"impossible": 1}),
+        ({"join_time": "2026-01-01T11:31:00Z"}, 1, 1, {"impossible": 1}),
+        ({"participant_sid": None}, 0, 0, {"no_sid": 1}),
+        ({"participant_sid": "PA../../x"}, 0, 0, {"no_sid": 1}),
+        ({"room_sid": "RM" + "9" * 32}, 0, 0, {"not_asked": 1}),
+        ({"participant_identity": "<script>" * 1000, "surprise": {"a": [1]}}, 1, 1, {}),
+    ],
+)
+async def test_an_odd_row_costs_its_odd_field(
+    change: dict[str, Any], people: int, failed: int, oddities: dict[str, int]
+) -> None:
+    """What can be read of a row counts, the rest is counted as what it is."""
+    here = script(people=[stay(**change)])
+    await here.look()
+    assert (here.people(), here.counted("participant_failure_ratio"), here.oddities()) == (people, failed, oddities)
+
+
+@pytest.mark.parametrize(
+    ("rooms", "oddities"),
+    [
+        ([room(room_sid="RM/../x")], {"no_sid": 1}),
+        ([room(room_sid=None), 7, None], {"no_sid": 1, "mistyped": 2}),
+        ([room(), room()], {"duplicate": 1}),
+        ([room(processing_state="pondering")], {"unknown_word": 1}),
+        ([room(create_time="soon")], {"no_time": 1}),
+        ({"rooms": None, "meta": {}}, {"no_list": 1}),
+        ({"rooms": [], "meta": None}, {"no_meta": 1}),
+        ({"rooms": {}}, {"no_meta": 1, "no_list": 1}),
+    ],
+)
+async def test_an_odd_list_is_counted(rooms: object, oddities: dict[str, int]) -> None:
+    """Rows that cannot be named are dropped; a list that is none settles nothing."""
+    here = script(rooms=rooms)
+    got = await here.look()
+    assert here.oddities() == oddities
+    if "no_list" in oddities:
+        assert got.settled == got.asked.start
+
+
+async def test_who_is_listed_twice_counts_once() -> None:
+    """The same participant twice in a page, then in another room: one, as the last row has it."""
+    here = script(people=[stay(), stay(error_code=0), stay(participant_sid=PB)])
+    await here.look()
+    assert (here.people(), here.counted("participant_failure_ratio")) == (2, 1)
+    assert here.oddities() == {"duplicate": 1}
+
+
+async def test_an_amended_row_moves_to_its_minute() -> None:
+    """A room that is not final says another time later: the first minute is emptied, not left standing."""
+    times = iter(["2026-01-01T11:30:00Z", "2026-01-01T11:32:00Z"])
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/Participants"):
+            return answer(page("participants", [stay(leave_time=next(times))]))
+        return answer(page("rooms", [room(processing_state="in-progress", end_time="2026-01-01T11:55:00Z")]))
+
+    here = Script(VirtualClock(epoch=NOON, jumping=True), Vendor(respond))
+    await here.looks(12 * MINUTE)
+    assert sorted(here.values["users"].values()) == [(0.0, 0.0), (1.0, 1.0)]
+    assert sorted(here.values["participant_failure_ratio"].values()) == [(0.0, 0.0), (1.0, 1.0)]
+
+
+def test_rows_are_json() -> None:
+    """What the script answers with is what a vendor could."""
+    assert json.loads(json.dumps([room(), stay()]))

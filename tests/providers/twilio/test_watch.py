@@ -1,0 +1,241 @@
+"""Looks at an emulated Log Analyzer: everybody once, minutes that grow, restarts, budgets, pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.conftest import EPOCH
+from tests.emulator.twilio import helpers
+from tests.emulator.twilio.helpers import NOON, account, people, traffic
+from tests.providers.twilio import stage
+from tests.providers.twilio.stage import Stage
+from watcher.clock import HOUR, MINUTE, VirtualClock
+
+OVER = EPOCH + 11 * HOUR  # when `board` ends
+SHOWN = OVER + 16 * MINUTE  # when it is final
+FAILED = {53000, 53001, 53405, 53206}  # of the endings in `busy`, by the dossier; 53205 is none
+
+
+def clock(at: float = NOON) -> VirtualClock:
+    return VirtualClock(epoch=at, jumping=True)
+
+
+def plain(**changes: Any) -> dict[str, Any]:
+    """As the helper's, without the vendor's rate: looks by hand keep none, the ledger does (tests/app)."""
+    return helpers.plain(limits={"per_second": 0}, **changes)
+
+
+def busy(**changes: Any) -> dict[str, Any]:
+    """Rooms all day, some of whose people fail."""
+    own: dict[str, Any] = {
+        "rooms": [],
+        "traffic": traffic(rooms=20, participants=6, length="20m", vary="20%"),
+        "endings": {"53000": "2%", "53001": "3%", "53405": "3%", "53206": "1%", "53205": "2%"},
+    }
+    return plain(accounts=[account(**{**own, **changes})])
+
+
+def truth(here: Stage, since: float, until: float) -> list[dict[str, Any]]:
+    """The vendor's own rows of everybody who left in [since, until) and shows."""
+    rows: list[Any] = here.emulator.participants(since=since, until=until)
+    return [row for row in rows if row["visible"]]
+
+
+async def test_three_who_left_are_three() -> None:
+    """A room of three: each once, in the minutes in which they left, with nothing wrong."""
+    here = Stage(clock(), plain())
+    await here.look()
+    assert here.people() == 3
+    assert here.counted("participant_failure_ratio") == 0
+    assert sum(value for value, _ in here.values["channels"].values()) >= 1
+    assert here.oddities() == {}
+
+
+@pytest.mark.parametrize(
+    ("ending", "stay", "signals"),
+    [
+        (53405, "10m", {"participant_failure_ratio", "participant_drop_ratio"}),
+        (53405, "9s", {"participant_failure_ratio", "participant_drop_ratio", "connect_failure_ratio"}),
+        (53104, "10m", {"participant_failure_ratio", "connect_failure_ratio"}),
+        (53206, "10m", {"participant_failure_ratio", "quota_refusal_ratio"}),
+        (53205, "10m", set[str]()),
+        (53118, "10m", set[str]()),
+    ],
+)
+async def test_an_ending_counts_for_its_signals(ending: int, stay: str, signals: set[str]) -> None:
+    """One of two fails: half, in exactly the signals of its class."""
+    here = Stage(clock(SHOWN), plain(accounts=[account(rooms=[people({"ending": ending, "stay": stay}, {})])]))
+    await here.look()
+    ratios = [signal for signal in here.values if signal.endswith("_ratio")]
+    assert len(ratios) == 4
+    assert {signal for signal in ratios if here.counted(signal)} == signals
+    assert all(here.counted(signal) <= 1 for signal in ratios)
+
+
+async def test_credentials_of_both_kinds_read_their_own_account() -> None:
+    """A token and a key each read what belongs to them, and count apart."""
+    settings = stage.account({}, stage.by_token(name="other"))
+    here = Stage(clock(), plain(), settings)
+    await here.look()
+    assert here.people() == 3
+    query = here.source.queries[1]
+    answer = await here.source.look(query, None, here.purse)
+    assert sum(float(p.value.sum()) for p in answer.points if p.series.signal == "users") == 3
+    assert {p.series.project for p in answer.points} == {"other"}
+
+
+async def test_everybody_is_counted_once_as_rooms_settle() -> None:
+    """Two hours with late, amended and slow rooms: each minute ends as the vendor's final rows have it."""
+    late = {"delay": "10m", "slow": {"share": "20%", "by": "15m"}, "late": {"share": "20%", "by": "4m"}}
+    data = busy(visibility={**late, "settle": "5m", "amended": "20%"})
+    here = Stage(clock(), data)
+    await here.looks(3 * HOUR)
+    since, until = NOON - 30 * MINUTE, NOON + 2 * HOUR
+    rows = truth(here, since, until)
+    told = {s: sum(v for at, (v, _) in here.values["users"].items() if since <= at < until) for s in ("users",)}
+    assert told["users"] == len(rows) > 300
+    bad = sum(round(v * w) for at, (v, w) in here.values["participant_failure_ratio"].items() if since <= at < until)
+    assert bad == sum(row["error_code"] in FAILED for row in rows) > 20
+    assert here.report()["participants"]["handed_again"] > 100  # they were read again, and not counted again
+
+
+async def test_a_room_costs_two_requests() -> None:
+    """Read when it shows and when it is final, and never again."""
+    here = Stage(clock(), busy())
+    await here.looks(2 * HOUR)
+    reads = here.report()["participant_reads"]
+    assert reads["rooms"] > 60
+    assert reads["requests"] <= 2.2 * reads["rooms"]
+    assert reads["most"] <= 2
+
+
+async def test_a_minute_is_told_before_it_settles_and_again_when_it_grows() -> None:
+    """Two rooms end in one minute and show ten and twenty minutes later: its point is told twice, and settles after."""
+    rooms = [people({"ending": 53405, "stay": "1h"}), {**people({"stay": "1h"}), "name": "hall"}]
+    data = plain(accounts=[account(rooms=rooms, visibility={"slow": {"share": "50%", "by": "10m"}})])
+    here = Stage(clock(OVER), data)
+    told: list[tuple[float, tuple[float, float]]] = []
+    for _ in range(40):
+        answer = await here.look()
+        told += [(here.clock.now(), value) for value in here.values.get("participant_failure_ratio", {}).values()]
+        assert answer.settled <= here.clock.now() - 30 * MINUTE
+        await here.clock.sleep_until(here.clock.now() + MINUTE)
+    assert told[0][0] <= OVER + 11 * MINUTE
+    assert told[-1][1] == (0.5, 2.0)
+    assert here.people() == 2
+
+
+async def test_a_restart_reads_again_and_counts_nobody_twice() -> None:
+    """A new client in the middle tells the same minutes with the same figures."""
+    here, straight = (Stage(clock(), busy()) for _ in range(2))
+    await straight.looks(2 * HOUR)
+    await here.looks(HOUR)
+    here.open()
+    await here.looks(HOUR)
+    settled = straight.answers[-1].settled
+    for signal in ("users", "participant_failure_ratio"):
+        told = {at: value for at, value in straight.values[signal].items() if at < settled}
+        assert len(told) > 100
+        assert {at: value for at, value in here.values[signal].items() if min(told) <= at < settled} == told
+
+
+async def test_a_short_budget_loses_nobody() -> None:
+    """Five requests a look: rooms wait, what is covered waits with them, and in the end everybody is there."""
+    here, straight = (Stage(clock(), busy()) for _ in range(2))
+    await straight.looks(HOUR)
+    first = await here.look(requests=5)
+    assert here.purse.spent == 5
+    assert first.oddities["unread"] > 10
+    assert first.asked.end < straight.answers[0].asked.end
+    await here.looks(HOUR, requests=5)
+    await here.look()
+    settled = straight.answers[-1].settled
+    told = {at: value for at, value in straight.values["users"].items() if at < settled}
+    assert len(told) > 60
+    assert told.items() <= here.values["users"].items()
+
+
+async def test_a_stop_within_a_short_budget_loses_nobody() -> None:
+    """A restart while rooms were still unread: they are found again, since nothing newer was covered."""
+    here, straight = (Stage(clock(), busy()) for _ in range(2))
+    await straight.looks(HOUR)
+    await here.look(requests=5)
+    here.open()
+    await here.looks(HOUR)
+    await here.look()
+    settled = straight.answers[-1].settled
+    told = {at: value for at, value in straight.values["users"].items() if at < settled}
+    assert len(told) > 60
+    assert told.items() <= here.values["users"].items()
+
+
+async def test_a_long_absence_is_caught_up_with_or_said() -> None:
+    """Five hours are read afterwards; more than the vendor keeps is a gap."""
+    here = Stage(clock(), busy())
+    await here.look()
+    await here.clock.sleep_until(NOON + 5 * HOUR)
+    here.open()
+    answer = await here.look()
+    assert answer.lost is None
+    assert len([at for at in here.values["users"] if NOON <= at < NOON + 4 * HOUR]) > 100
+    await here.clock.sleep_until(NOON + 9 * 24 * HOUR)
+    here.open()
+    covered = here.covered
+    answer = await here.look()
+    assert answer.lost is not None
+    assert answer.lost.start == covered
+    assert answer.lost.end >= NOON + 3 * 24 * HOUR
+
+
+async def test_pages_are_followed_to_the_end() -> None:
+    """Thousands of rooms are several pages of one look, and each costs one request."""
+    data = busy(traffic=traffic(rooms=60, participants=1, length="20m"))
+    here = Stage(clock(), data)
+    await here.look()
+    assert here.report()["requests"]["rooms"]["answered"] > 2
+    rows = truth(here, NOON - HOUR, NOON - 40 * MINUTE)
+    told = sum(v for at, (v, _) in here.values["users"].items() if NOON - HOUR <= at < NOON - 40 * MINUTE)
+    assert told == len(rows) > 20
+
+
+async def test_running_rooms_count_only_who_has_left() -> None:
+    """Where running rooms show, whoever left one is counted while it runs, and once."""
+    long = {**people({"ending": 53405, "stay": "10m"}, {"stay": "3h"}), "duration": "3h"}
+    data = plain(accounts=[account(rooms=[long], visibility={"running": "shown", "lag": "60s"})])
+    here = Stage(clock(EPOCH + 10 * HOUR + 15 * MINUTE), data)
+    await here.look()
+    assert (here.people(), here.counted("participant_drop_ratio")) == (1, 1)
+    await here.looks(4 * HOUR, every=300)
+    assert (here.people(), here.counted("participant_drop_ratio")) == (2, 1)
+
+
+async def test_a_room_that_never_settles_is_accepted_after_an_hour() -> None:
+    """Seven reads at most, then it is taken as it is, counted."""
+    here = Stage(clock(OVER), plain(accounts=[account(visibility={"stuck": "100%"})]))
+    await here.looks(3 * HOUR)
+    assert here.people() == 3
+    assert here.oddities() == {"unsettled": 1}
+    assert here.report()["participant_reads"]["most"] <= 7
+
+
+async def test_who_is_behind_a_value_is_named() -> None:
+    """The endings and the room of a minute's failures, by id: names come from end users."""
+    here = Stage(clock(SHOWN), plain(accounts=[account(rooms=[people({"ending": 53405}, {"ending": 53104}, {})])]))
+    answer = await here.look()
+    (at,) = here.values["participant_failure_ratio"]
+    assert answer.worst is not None
+    text = answer.worst(here.series("participant_failure_ratio"), at + 60)
+    assert text == f"53405 ×1, 53104 ×1; {here.emulator.room_sid('acme', 'board')} 2 of 3"
+    assert answer.worst(here.series("users"), at + 60) == ""
+
+
+async def test_memory_is_let_go() -> None:
+    """Rooms and stays that no list and no minute needs any more are forgotten."""
+    here = Stage(clock(), busy())
+    await here.looks(2 * HOUR, every=600)
+    most = len(here.watch.stays)
+    await here.looks(40 * HOUR, every=1800)
+    assert len(here.watch.stays) <= 3 * most
+    assert len(here.watch.rooms) < 20 * 3 * 30 * 2

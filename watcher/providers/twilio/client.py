@@ -1,0 +1,195 @@
+"""Requests to Twilio for one project: signed, spent, paged, bounded (dossier sections 1, 3, 4, 6, 7).
+
+Every page is a spend, recorded before it leaves (design, invariant 1). The first of a look is recorded before the look
+begins; where the budget refuses a further one that is `OutOfBudget`, which is no failure: what was read counts, the
+rest waits for the next look.
+
+A link to the next page comes from the vendor's body, and the credential goes with it. So it is followed only to the
+same origin and the same list that was asked for; anything else ends the list, counted, as do pages that go in a circle.
+A list that did not end by itself says so (`whole`): nothing is concluded from what is not in it.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+from watcher.clock import real_monotonic
+from watcher.errors import ProviderError, Reason
+from watcher.model import Purse
+from watcher.providers import http
+from watcher.providers.http import Reply
+from watcher.providers.twilio.refusals import is_missing, refused
+from watcher.providers.twilio.rows import Oddity, Row, Tally
+from watcher.providers.twilio.settings import Project
+from watcher.providers.vendortime import VendorTime
+
+ROOMS = "/v1/Video/Rooms"
+PAGE_SIZE = 1000
+MAX_PAGES = 100  # of one list
+LONGEST = 20.0  # real seconds of a look after which the rest of it waits for the next one
+_LINK = 4_000  # characters
+
+
+class OutOfBudget(Exception):  # noqa: N818 - not an error: the look ends early
+    """No further request may leave now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The rows of a list. `whole`: it ended by itself. `missing`: there is no such room (any more, or yet)."""
+
+    rows: tuple[Row, ...] = ()
+    whole: bool = True
+    missing: bool = False
+
+
+class Client:
+    """The requests of one project. Connections are the account's."""
+
+    def __init__(
+        self,
+        *,
+        project: Project,
+        base_url: str,
+        vendor_time: VendorTime,
+        connections: httpx.AsyncClient,
+        longest: float = LONGEST,
+    ) -> None:
+        """`longest`: real seconds of a look; without end where time is virtual, and real time says nothing."""
+        self.longest = longest
+        self._project = project
+        self._base_url = base_url
+        self._vendor_time = vendor_time
+        self._http = connections
+
+    def talk(self, purse: Purse, tally: Tally) -> Talk:
+        """The requests of one look, of which the first is spent already."""
+        return Talk(client=self, purse=purse, tally=tally)
+
+    def address(self, path: str, parameters: Mapping[str, str | int]) -> httpx.URL:
+        return httpx.URL(self._base_url + path).copy_merge_params({**parameters, "PageSize": PAGE_SIZE})
+
+    async def exchange(self, url: httpx.URL, purse: Purse) -> Reply:
+        """One spend: carry it out, and tell purse and clock what came of it."""
+        user, password = self._project.credential()
+        request = self._http.build_request("GET", url, headers={"authorization": _basic(user, password.reveal())})
+        try:
+            reply = await http.fetch(self._http, request)
+        except ProviderError as error:
+            if error.vendor_time is not None:
+                await self._heard(error.vendor_time, purse)
+            if not error.sent:
+                await purse.refund()
+            raise
+        await self._heard(reply.date, purse)
+        return reply
+
+    def scrub(self, text: str) -> str:
+        """Vendor text without what we sent in secret: a gateway may echo a request."""
+        user, password = self._project.credential()
+        secret = password.reveal()
+        for hidden in (secret, _basic(user, secret).removeprefix("Basic ")):
+            text = text.replace(hidden, "***")
+        return text
+
+    async def _heard(self, date: float | None, purse: Purse) -> None:
+        self._vendor_time.heard(date)
+        await purse.answered(date)
+
+
+class Talk:
+    """One look's requests, one after the other."""
+
+    def __init__(self, *, client: Client, purse: Purse, tally: Tally) -> None:
+        self.tally = tally
+        self._client = client
+        self._purse = purse
+        self._paid = True
+        self._broke = False
+        self._until = real_monotonic() + client.longest
+
+    async def rooms(self, created_after: str, created_before: str) -> Listed:
+        """Every room that began in [after, before). Raises `ProviderError` or `OutOfBudget`."""
+        listed = await self._list(ROOMS, "rooms", {"CreatedAfter": created_after, "CreatedBefore": created_before})
+        if listed.missing:
+            raise ProviderError(Reason.REQUEST, "HTTP 404: no list of rooms there; is the address right?")
+        return listed
+
+    async def participants(self, room: str) -> Listed:
+        """Everybody who was in a room. Raises `ProviderError` or `OutOfBudget`."""
+        return await self._list(f"{ROOMS}/{room}/Participants", "participants", {})
+
+    async def _list(self, path: str, key: str, parameters: Mapping[str, str | int]) -> Listed:
+        url = self._client.address(path, parameters)
+        seen = {str(url)}
+        rows: list[Row] = []
+        for _ in range(MAX_PAGES):
+            reply = await self._get(url)
+            if is_missing(reply):
+                return Listed(tuple(rows), whole=False, missing=True)
+            if (error := refused(reply, self._client.scrub)) is not None:
+                raise error
+            page, following = self._page(http.decode(reply), key, reply)
+            if page is None:
+                return Listed(tuple(rows), whole=False)
+            rows += page
+            if following is None:
+                return Listed(tuple(rows))
+            found = self._follow(url, following)
+            if found is None or str(found) in seen:
+                self.tally[Oddity.FOREIGN_LINK if found is None else Oddity.LOOP] += 1
+                return Listed(tuple(rows), whole=False)
+            seen.add(str(found))
+            url = found
+        self.tally[Oddity.OVERFLOW] += 1
+        return Listed(tuple(rows), whole=False)
+
+    async def _get(self, url: httpx.URL) -> Reply:
+        if self._broke or real_monotonic() > self._until:
+            raise OutOfBudget
+        if self._paid:
+            self._paid = False
+        elif not await self._purse.spend():
+            self._broke = True
+            raise OutOfBudget
+        return await self._client.exchange(url, self._purse)
+
+    def _page(self, body: object, key: str, reply: Reply) -> tuple[list[Row] | None, str | None]:
+        """The rows of a page, None where it has no list; and the link to the next one."""
+        if not isinstance(body, dict):
+            raise ProviderError(Reason.MALFORMED, "an answer of an unknown shape", vendor_time=reply.date)
+        meta = body.get("meta")
+        if not isinstance(meta, dict):
+            self.tally[Oddity.NO_META] += 1
+            meta = {}
+        items = body.get(key)
+        if not isinstance(items, list):
+            self.tally[Oddity.NO_LIST] += 1
+            return None, None
+        rows: list[Row] = [item for item in items if isinstance(item, dict)]
+        self.tally[Oddity.MISTYPED] += len(items) - len(rows)
+        following = meta.get("next_page_url")
+        if following is not None and not isinstance(following, str):
+            self.tally[Oddity.MISTYPED] += 1
+            following = None
+        return rows, following or None
+
+    def _follow(self, url: httpx.URL, following: str) -> httpx.URL | None:
+        """The address of a link, None where it leads away from the list."""
+        try:
+            found = httpx.URL(urljoin(str(url), following[:_LINK]))
+            parts = urlsplit(str(found))
+        except (httpx.InvalidURL, ValueError):
+            return None
+        here = urlsplit(str(url))
+        same = (parts.scheme, parts.netloc, parts.path) == (here.scheme, here.netloc, here.path)
+        return found if same else None
+
+
+def _basic(user: str, password: str) -> str:
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"

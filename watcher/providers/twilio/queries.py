@@ -1,0 +1,67 @@
+"""Which queries an account needs, and what they spend. Pure.
+
+One for each project: a list of rooms and the participants of those that are new give all signals at once. A look is
+several requests; `requests` says how many at the traffic that is `expected`, so that what `check` and `plan` promise is
+arithmetic, not hope.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Set
+
+from watcher.budget.quota import Pool, Quota
+from watcher.clock import DAY, HOUR, MINUTE
+from watcher.model import USERS, Query, Series
+from watcher.providers.twilio.client import PAGE_SIZE
+from watcher.providers.twilio.settings import Project, TwilioAccount
+
+WIDTH = MINUTE
+ROOM_LIFE = DAY  # seconds: no room lasts longer (section 5), so whoever left at t was in a room begun since t - this
+CATCH_UP = 6 * DAY - HOUR  # the vendor keeps 7 days, of which a room may take one
+MOST_REQUESTS = 400  # in one look, whatever there is to read
+_READS = 2  # requests for the participants of a room: when it shows, and when it is final
+
+RATIOS = ("participant_failure_ratio", "participant_drop_ratio", "connect_failure_ratio", "quota_refusal_ratio")
+SIGNALS = frozenset({USERS, "channels", *RATIOS})
+
+
+def query_id(account: TwilioAccount, project: Project) -> str:
+    return f"{account.name}/{project.name}/calls"
+
+
+def queries(account: TwilioAccount, needed: Set[str]) -> tuple[Query, ...]:
+    """The account's queries for the signals that are `needed`."""
+    return tuple(_query(account, project, needed) for project in account.projects)
+
+
+def pools(account: TwilioAccount) -> tuple[Pool, ...]:
+    """One pool per project: the vendor counts every (sub)account by itself."""
+    quota = Quota.per_second(account.quotas.per_second, margin=account.margin)
+    return tuple(
+        Pool(id=_pool(account, project), account=account.name, family="video", quotas=(quota,))
+        for project in account.projects
+    )
+
+
+def _pool(account: TwilioAccount, project: Project) -> str:
+    return f"{account.name}/video/{project.name}"
+
+
+def _query(account: TwilioAccount, project: Project, needed: Set[str]) -> Query:
+    signals = [s for s in (USERS, "channels", *RATIOS) if s in needed or s == USERS]
+    rooms = project.expected.rooms_per_day
+    pages = math.ceil(rooms * (ROOM_LIFE + project.longest + HOUR) / DAY / PAGE_SIZE)
+    reads = math.ceil(_READS * rooms * account.every / DAY)
+    return Query(
+        id=query_id(account, project),
+        account=account.name,
+        series=tuple(Series(account.name, account.provider, project.name, "", "", s) for s in signals),
+        pools=(_pool(account, project),),
+        width=WIDTH,
+        delay=float(account.delay),
+        reach=float(CATCH_UP),
+        every=float(account.every),
+        requests=min(pages + reads, MOST_REQUESTS),
+        most_requests=MOST_REQUESTS,
+    )

@@ -1,0 +1,196 @@
+"""A look at one project: list the rooms, read the participants of those that are new, tell the minutes that changed
+(dossier section 5).
+
+Which minutes a look answers for. Up to `delay` before the vendor's time everything should be there, so that is how far
+an answer settles. What is younger is told as far as it is known, and told anew as it grows: the evaluator judges a
+minute again when its point changes (design, invariant 3), and the first third of an outage's rooms is enough to page.
+
+What is not read because the budget of a look is spent holds back the answer's end: a restart begins a little before
+where the record ends, and must find it. One room that cannot be read holds back nothing; it is tried again, counted.
+
+The list is always read from a day before the oldest minute in memory, since a room may run for a day and shows only
+when it is over. It is the cheap part: a thousand rooms a request.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+from watcher.clock import HOUR, Clock
+from watcher.errors import ProviderError, Reason, clip
+from watcher.log import get
+from watcher.model import Answer, Purse, Query, Series, Span
+from watcher.providers.twilio import points, rows
+from watcher.providers.twilio.client import Client, OutOfBudget, Talk
+from watcher.providers.twilio.endings import Judge
+from watcher.providers.twilio.memory import Room, Rooms, Stay, Stays
+from watcher.providers.twilio.queries import CATCH_UP, ROOM_LIFE, WIDTH
+from watcher.providers.twilio.rows import Oddity, Tally
+from watcher.providers.twilio.settings import Project, TwilioAccount
+from watcher.providers.vendortime import VendorTime
+
+FIRST_LOOK = HOUR  # how far back behind the vendor's delay a project is read that never was
+SLACK = HOUR  # what a room may need to show and settle, beyond how long it lasted
+_BROKEN = 3  # rooms of one look that cannot be read: the rest of them waits
+_NAMES = 50  # unknown endings that are named in the log, once each
+_ROOMS_OWN = (Reason.SERVER, Reason.TIMEOUT, Reason.MALFORMED, Reason.TOO_LARGE, Reason.REQUEST)
+
+
+class Watch:
+    """One project's rooms, over all looks."""
+
+    def __init__(
+        self, *, account: TwilioAccount, project: Project, client: Client, vendor_time: VendorTime, clock: Clock
+    ) -> None:
+        self._delay = float(account.delay)
+        self._kept = project.longest + SLACK
+        self._client = client
+        self._vendor_time = vendor_time
+        self._clock = clock
+        self._judge = Judge(basis=project.failure_basis, classes=project.classes)
+        self._named: set[str] = set()
+        self._begun = False
+        self._settled = 0  # event time up to which an absence was final
+        self._log = get("twilio").bind(account=account.name, project=project.name)
+        self.rooms = Rooms()
+        self.stays = Stays(0)
+
+    async def look(self, query: Query, covered: int | None, purse: Purse) -> Answer:
+        """See `model.Source.look`."""
+        tally: Tally = Tally()
+        now = self._vendor_time.earliest()
+        lost = self._begin(covered, now)
+        talk = self._client.talk(purse, tally)
+        whole = await self._list(talk, now)
+        unread = await self._read(talk, now)
+        tally[Oddity.UNREAD] += len(unread)
+        answer = self._answer(query, covered, now, whole=whole, unread=unread, lost=lost, tally=tally)
+        if whole and not unread:
+            self._forget(now)
+        return answer
+
+    # ── how far back ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _begin(self, covered: int | None, now: float) -> Span | None:
+        """At the first look: where memory begins, and what could not be caught up with."""
+        if self._begun:
+            return None
+        self._begun = True
+        oldest = _floor(now - CATCH_UP)
+        if covered is None:
+            self.stays.trim(_floor(now - self._delay - FIRST_LOOK))
+            self._settled = self.stays.floor
+            return None
+        self.stays.trim(max(_floor(covered - self._kept), oldest))
+        self._settled = max(_floor(covered - self._delay), self.stays.floor)
+        return Span(covered, oldest) if covered < oldest else None
+
+    def _forget(self, now: float) -> None:
+        self.stays.trim(_floor(now - self._delay - self._kept))
+        self.rooms.trim(self.stays.floor)
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _list(self, talk: Talk, now: float) -> bool:
+        """Whether all rooms were listed. Raises `ProviderError`."""
+        try:
+            listed = await talk.rooms(_iso(self.stays.floor - ROOM_LIFE), _iso(math.floor(now) + 1))
+        except OutOfBudget:
+            return False
+        found = (rows.room(row, talk.tally) for row in listed.rows)
+        self.rooms.take((row for row in found if row is not None), now, self.stays.floor, talk.tally)
+        return listed.whole
+
+    async def _read(self, talk: Talk, now: float) -> list[Room]:
+        """The due rooms that are left over. Raises `ProviderError` where it is more than a room that fails."""
+        due, well, failed = self.rooms.due(now), 0, list[ProviderError]()
+        for number, room in enumerate(due):
+            try:
+                await self._participants(talk, room, now)
+                well += 1
+            except OutOfBudget:
+                return due[number:]
+            except ProviderError as error:
+                if error.reason not in _ROOMS_OWN:
+                    raise
+                self.rooms.has_failed(room, now, talk.tally)
+                failed.append(error)
+                if len(failed) >= _BROKEN:
+                    break
+        if len(failed) > well:
+            raise failed[-1]
+        return [room for room in due if room.next_at <= now and not room.done]
+
+    async def _participants(self, talk: Talk, room: Room, now: float) -> None:
+        listed = await talk.participants(room.sid)
+        seen: set[str] = set()
+        for row in listed.rows:
+            stay = rows.stay(row, room.sid, now, talk.tally)
+            if stay is None:
+                continue
+            talk.tally[Oddity.DUPLICATE] += stay.sid in seen
+            seen.add(stay.sid)
+            verdict = self._judge.of(stay.reason, stay.code, stay.duration)
+            self._name(verdict.strange, talk.tally)
+            talk.tally[Oddity.CONFLICT] += verdict.conflict
+            self.stays.put(Stay(stay.sid, room.sid, _floor(stay.left), verdict), talk.tally)
+        if listed.missing:
+            self.rooms.was_missing(room, now, talk.tally)
+        else:
+            self.rooms.was_read(room, now, talk.tally, whole=listed.whole)
+
+    def _name(self, strange: tuple[str, ...], tally: Tally) -> None:
+        """Say each unknown ending once: someone has to decide what it counts as."""
+        tally[Oddity.UNKNOWN_ENDING] += len(strange)
+        for ending in strange:
+            if ending not in self._named and len(self._named) < _NAMES:
+                self._named.add(ending)
+                self._log.warning("unknown_ending", ending=clip(ending, 80), remedy="file it under `classes`")
+
+    # ── points ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _answer(
+        self,
+        query: Query,
+        covered: int | None,
+        now: float,
+        *,
+        whole: bool,
+        unread: list[Room],
+        lost: Span | None,
+        tally: Tally,
+    ) -> Answer:
+        limit = min([now, *(room.ended for room in unread if not room.read)])
+        end = _floor(min(now - self._delay, limit))
+        begin = self.stays.floor if covered is None else max(covered, self.stays.floor)
+        told = sorted(start for start in self.stays.touched if start + WIDTH <= limit)
+        self.stays.touched.difference_update(told)
+        first, last = (told[0], told[-1] + WIDTH) if told else (begin, begin)
+        asked = Span(min(first, begin, self._settled), max(end, last, begin))
+        if whole:
+            self._settled = max(self._settled, end)
+        minutes = [points.measure(start, self.stays.minute(start)) for start in told]
+        return Answer(
+            query=query,
+            asked=asked,
+            settled=self._settled,
+            points=points.columns(minutes, query.series),
+            received_at=self._clock.now(),
+            lost=lost,
+            oddities={str(oddity): count for oddity, count in tally.items() if count},
+            worst=self._worst,
+        )
+
+    def _worst(self, series: Series, at: int) -> str:
+        """Endings and rooms behind the value of a minute, most first."""
+        return points.worst(self.stays.minute(at - WIDTH), series.signal)
+
+
+def _floor(at: float) -> int:
+    return math.floor(at / WIDTH) * WIDTH
+
+
+def _iso(at: float) -> str:
+    """Whole seconds in UTC, as the vendor's own library writes them."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
