@@ -9,6 +9,7 @@ once (design, invariant 10). Nothing here reads a secret, so that `check` runs a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,7 +142,7 @@ def build(document: Document, folder: Path, *, pages: bool = True) -> Config:
         accounts=tuple(accounts),
         rules=rules,
         alerts=AlertsSettings.model_construct(**{name: getattr(top, name) for name in AlertsSettings.model_fields}),
-        judging=top.judging,
+        judging=_judging(top.judging, accounts),
         state=_state(top.state, folder),
         history=top.history,
         http=top.http,
@@ -374,6 +375,17 @@ def _too_late(account: AccountConfig, rules: Sequence[Rule], top: _Top) -> Itera
         yield _at(late.rule, what, ", or ".join(late.remedies))
 
 
+def _judging(written: Judging, accounts: Sequence[AccountConfig]) -> Judging:
+    """As written; an unwritten horizon reaches as far back as some account's windows may still change."""
+    if "horizon" in written.model_fields_set:
+        return written
+    return written.model_copy(update={"horizon": max([written.horizon, *map(_amended, accounts)])})
+
+
+def _amended(account: AccountConfig) -> int:
+    return max((math.ceil(query.amended) for query in account.queries), default=0)
+
+
 def _warnings(
     document: Document,
     top: _Top,
@@ -399,6 +411,10 @@ def _warnings(
             days, kept = baseline.reach / DAY, top.history / DAY
             what = f"{rule.name} looks back for {days:.0f} days, and `history` keeps {kept:.0f}"
             yield _at(rule, what, "raise `history`, or name fewer weeks: with less than half of them it stays silent")
+    for index, account in enumerate(accounts):
+        if (needed := _amended(account)) > top.judging.horizon and "horizon" in top.judging.model_fields_set:
+            what = f"windows of {account.name} may change for {shortly(needed)}, and `judging.horizon` ends that sooner"
+            yield document.problem(("accounts", index), what, f"leave it out, or write {shortly(needed)}")
     waiting = sorted({rule.place.file for rule in rules if _waits_for_provider(rule, accounts)})
     for file in (file for file in waiting if Path(file) in named):  # in a folder it is a shipped pack that waits
         yield Problem(file, 0, 0, "has rules for a provider that is not configured", "they are not judged")

@@ -188,6 +188,7 @@ class Query:
     it usually takes and `most_requests` how many it may take; `nodes` is the size of the largest, where the vendor
     counts so. `every` is the shortest time between two looks that makes sense, where that is not the window's length.
     `family` names requests that the vendor serves together: where one of them fails, others are likely to.
+    `amended` is for how many seconds after its end a window may still change, where a vendor tells of calls afterwards.
     """
 
     id: str
@@ -203,6 +204,7 @@ class Query:
     most_requests: int = 1
     nodes: int = 0
     family: str = ""
+    amended: float = 0.0
 
     @property
     def apart(self) -> float:

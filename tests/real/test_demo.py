@@ -99,8 +99,8 @@ def assert_report_is_as_agreed(demo: Demo) -> None:
         assert alert["delivered_to"] == ["terminal"]
         assert {"account", "provider", "project"} <= set(alert["labels"])
     windows = {row["window"] for row in demo.report["requests"]}
-    assert windows == {"minute", "day", "30s"}
-    assert {alert["labels"]["provider"] for alert in demo.report["alerts"]} == {"agora", "vonage"}
+    assert windows == {"minute", "day", "30s", "1s"}
+    assert {alert["labels"]["provider"] for alert in demo.report["alerts"]} == {"agora", "vonage", "twilio"}
     for row in demo.report["requests"]:
         assert {"account", "family", "window", "spent", "limit", "total", "refused_by_vendor"} <= set(row)
         assert row["spent"] < row["limit"]

@@ -1,9 +1,10 @@
-"""The demo: two emulated vendors and the daemon in one process, on an accelerated clock, over real HTTP.
+"""The demo: three emulated vendors and the daemon in one process, on an accelerated clock, over real HTTP.
 
 Nothing in it is staged: the daemon is the one that `watcher run` starts, with the shipped rules; the emulator is the
 one that `watcher emulate` serves; messages go through Apprise to a web hook that prints them. Only the clock differs:
-an hour passes in a minute. Two incidents at each vendor: one that had begun before the start (one look at the vendor's
-history is enough to page for it), and one that begins while we watch.
+an hour passes in a minute. Two incidents at Agora and at Vonage: one that had begun before the start (one look at the
+vendor's history is enough to page for it), and one that begins while we watch. One at Twilio, which tells of calls when
+they are over: it is paged for as it becomes known.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import re
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,8 @@ from watcher.clock import VirtualClock, hhmm, real_sleep, rfc3339
 from watcher.config import build
 from watcher.emulator.agora import build_agora
 from watcher.emulator.scenario import read as read_scenario
+from watcher.emulator.twilio.scenario import read as read_twilio
+from watcher.emulator.twilio.server import build_twilio
 from watcher.emulator.vonage.scenario import read as read_vonage
 from watcher.emulator.vonage.server import build_vonage
 from watcher.httpserver import serve
@@ -47,13 +50,16 @@ async def run_demo(*, seconds: float, rate: float, say: Say) -> dict[str, Any]:
     scenario = read_scenario(_HERE / "scenario.yaml", epoch=epoch)
     emulator = build_agora(scenario, clock)
     second = build_vonage(read_vonage(_HERE / "vonage.yaml", epoch=epoch), clock)
+    third = build_twilio(read_twilio(_HERE / "twilio.yaml", epoch=epoch), clock)
     say(f"An hour of calls in {3600 / rate:.0f} seconds, starting at {hhmm(EPOCH)} UTC; stops after {seconds:.0f} s.\n")
     with tempfile.TemporaryDirectory(prefix="watcher-demo-") as folder:
         async with anyio.create_task_group() as tasks:
             vendor = await tasks.start(lambda task_status: _serve(emulator.app, task_status, date_header=False))
             vonage = await tasks.start(lambda task_status: _serve(second.app, task_status, date_header=False))
+            twilio = await tasks.start(lambda task_status: _serve(third.app, task_status, date_header=False))
             hook = await tasks.start(lambda task_status: _serve(_printer(clock, say), task_status))
-            document = loads(_config(vendor=vendor, vonage=vonage, hook=hook, folder=Path(folder)), "demo config")
+            ports = {"vendor": vendor, "vonage": vonage, "twilio": twilio}
+            document = loads(_config(ports, hook=hook, folder=Path(folder)), "demo config")
             daemon = Daemon(config=build(document, _HERE), clock=clock)
             tasks.start_soon(daemon.run)
             await real_sleep(seconds)
@@ -70,11 +76,10 @@ def shipped_rules() -> Path:
     return checkout if (checkout / "agora.yaml").is_file() else Path(sys.prefix) / "share" / "watcher" / "rules"
 
 
-def _config(*, vendor: int, vonage: int, hook: int, folder: Path) -> str:
+def _config(vendors: Mapping[str, int], *, hook: int, folder: Path) -> str:
     text = (_HERE / "config.yaml").read_text()
     fill = {
-        "vendor": f"http://127.0.0.1:{vendor}",
-        "vonage": f"http://127.0.0.1:{vonage}",
+        **{name: f"http://127.0.0.1:{port}" for name, port in vendors.items()},
         "hook": f"json://127.0.0.1:{hook}/",
         "rules": str(shipped_rules()),
         "state": f"sqlite:///{folder}/state.db",

@@ -83,6 +83,11 @@ def worst(stays: Iterable[Stay], signal: str) -> str:
             endings[stay.verdict.ending] += 1
     if not bad:
         return ""
-    why = ", ".join(f"{ending} ×{count}" for ending, count in endings.most_common(_NAMED))
-    where = ", ".join(f"{room} {count} of {left[room]}" for room, count in bad.most_common(_NAMED))
+    why = ", ".join(f"{ending} ×{count}" for ending, count in _most(endings))
+    where = ", ".join(f"{room} {count} of {left[room]}" for room, count in _most(bad))
     return f"{why}; {where}"
+
+
+def _most(counts: Counter[str]) -> list[tuple[str, int]]:
+    """The first few, most first; of equals, by name, so that a message does not change for nothing."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_NAMED]

@@ -20,6 +20,8 @@ WIDTH = MINUTE
 ROOM_LIFE = DAY  # seconds: no room lasts longer (section 5), so whoever left at t was in a room begun since t - this
 CATCH_UP = 6 * DAY - HOUR  # the vendor keeps 7 days, of which a room may take one
 MOST_REQUESTS = 400  # in one look, whatever there is to read
+LIST_ALL_EVERY = 15 * MINUTE  # seconds between two lists of all rooms that may still matter
+SLACK = HOUR  # what a room may need to show and settle, beyond how long it lasted
 _READS = 2  # requests for the participants of a room: when it shows, and when it is final
 
 RATIOS = ("participant_failure_ratio", "participant_drop_ratio", "connect_failure_ratio", "quota_refusal_ratio")
@@ -51,7 +53,9 @@ def _pool(account: TwilioAccount, project: Project) -> str:
 def _query(account: TwilioAccount, project: Project, needed: Set[str]) -> Query:
     signals = [s for s in (USERS, "channels", *RATIOS) if s in needed or s == USERS]
     rooms = project.expected.rooms_per_day
-    pages = math.ceil(rooms * (ROOM_LIFE + project.longest + HOUR) / DAY / PAGE_SIZE)
+    recent = _pages(rooms, project.longest + SLACK + account.delay)
+    all_of_them = _pages(rooms, ROOM_LIFE + project.longest + SLACK + account.delay)
+    lists = recent + math.ceil((all_of_them - recent) * min(account.every / LIST_ALL_EVERY, 1))
     reads = math.ceil(_READS * rooms * account.every / DAY)
     return Query(
         id=query_id(account, project),
@@ -62,6 +66,12 @@ def _query(account: TwilioAccount, project: Project, needed: Set[str]) -> Query:
         delay=float(account.delay),
         reach=float(CATCH_UP),
         every=float(account.every),
-        requests=min(pages + reads, MOST_REQUESTS),
+        amended=float(project.longest + account.delay),
+        requests=min(lists + reads, MOST_REQUESTS),
         most_requests=MOST_REQUESTS,
     )
+
+
+def _pages(rooms_per_day: int, seconds: float) -> int:
+    """Of a list of the rooms that began within so long."""
+    return math.ceil(rooms_per_day * seconds / DAY / PAGE_SIZE)
