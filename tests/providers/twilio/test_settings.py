@@ -70,11 +70,11 @@ def test_every_project_has_a_pool_and_a_query_of_its_own() -> None:
 
 
 def test_a_look_is_planned_for_by_its_requests() -> None:
-    """2,000 rooms a day: three pages of the list, and three participants' lists a minute."""
+    """2,000 rooms a day: a page of the newest, a share of all three, and three participants' lists a minute."""
     (query,) = queries(account(), SIGNALS)
-    assert query.requests == 3 + 3
+    assert query.requests == 2 + 3
     (busy,) = queries(account({"expected": {"rooms_per_day": 50_000}}), SIGNALS)
-    assert busy.requests == 57 + 70
+    assert busy.requests == 8 + 4 + 70
 
 
 def test_the_provider_says_what_it_lacks() -> None:

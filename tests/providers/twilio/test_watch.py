@@ -164,9 +164,10 @@ async def test_a_restart_reads_again_and_counts_nobody_twice() -> None:
 async def test_a_short_budget_loses_nobody() -> None:
     """Five requests a look: rooms wait, what is covered waits with them, and in the end everybody is there."""
     here, straight = twins()
-    await side_by_side(here, straight, HOUR, requests=5)
-    first = here.answers[0]
+    await straight.look()
+    first = await here.look(requests=5)
     assert here.purse.spent == 5
+    await side_by_side(here, straight, HOUR, requests=5)
     assert first.oddities["unread"] > 10
     assert first.asked.end < straight.answers[0].asked.end
     assert here.answers[-1].oddities.get("unread", 0) == 0
