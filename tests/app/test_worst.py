@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from watcher.app.worst import WORST, named
+from dataclasses import replace
+
+from watcher.app.worst import AFTERWARDS, WORST, named
 from watcher.model import Answer, Cause, Query, Series, Span, State, Transition
 
 LOSS = Series("acme", "agora", "classroom", "Native", "", "video_packet_loss_ratio")
@@ -44,3 +46,12 @@ def test_only_what_fires_is_named_and_only_by_who_knows_its_series() -> None:
     assert named([transition(State.RESOLVED)], [answer(LOSS, "x")])[0].annotations == {}
     assert named([transition()], [answer(USERS, "x")])[0].annotations == {}
     assert named([], [answer(LOSS, "x")]) == ()
+
+
+def test_a_vendor_that_tells_afterwards_has_it_said() -> None:
+    """Also in pages of users' own rules, and where no call is named: when it was told, and how late that can be."""
+    told = answer(LOSS)
+    late = replace(told, query=replace(told.query, delay=1800.0, amended=9000.0))
+    (found,) = named([transition()], [late])
+    assert found.annotations == {AFTERWARDS: "told after calls are over, up to 30 min later"}
+    assert named([transition(State.RESOLVED)], [late])[0].annotations == {}

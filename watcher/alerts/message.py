@@ -274,7 +274,8 @@ def _age(transition: Transition) -> str:
     age = transition.known_at - transition.at
     if age < 1:
         return ""
-    return f"{span(age)} old when it became known" + (", late" if age > LATE else "")
+    why = transition.annotations.get("afterwards", "")
+    return f"{span(age)} old when it became known" + (", late" if age > LATE else "") + (f": {why}" if why else "")
 
 
 def _users(item: Item, most: float | None) -> str:

@@ -256,3 +256,22 @@ async def test_memory_is_let_go() -> None:
     await here.looks(40 * HOUR, every=1800)
     assert len(here.watch.stays) <= 3 * most
     assert len(here.watch.rooms) < 20 * 3 * 30 * 2
+
+
+@pytest.mark.parametrize(
+    ("only", "people_left"),
+    [
+        ({"room_types": ("group",)}, 3),
+        ({"room_types": ("go", "group_small")}, 2),
+        ({"room_types": ("go", "group"), "room_name": "board"}, 3),
+        ({"room_name": "nowhere"}, 0),
+        ({}, 5),
+    ],
+)
+async def test_only_the_rooms_that_are_wanted_are_read(only: dict[str, Any], people_left: int) -> None:
+    """By type (each value is a parameter of its own) and by name; the others cost no request."""
+    small = {**helpers.room(participants=2), "name": "corner", "type": "group_small"}
+    here = Stage(clock(), plain(accounts=[account(rooms=[helpers.room(), small])]), stage.account({"only": only}))
+    await here.look()
+    assert here.people() == people_left
+    assert here.report()["participant_reads"]["rooms"] == {0: 0, 2: 1, 3: 1, 5: 2}[people_left]

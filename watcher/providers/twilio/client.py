@@ -12,7 +12,7 @@ A list that did not end by itself says so (`whole`): nothing is concluded from w
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
@@ -33,6 +33,8 @@ PAGE_SIZE = 1000
 MAX_PAGES = 100  # of one list
 LONGEST = 20.0  # real seconds of a look after which the rest of it waits for the next one
 _LINK = 4_000  # characters
+
+Parameters = Mapping[str, str | Sequence[str]]
 
 
 class OutOfBudget(Exception):  # noqa: N818 - not an error: the look ends early
@@ -62,6 +64,7 @@ class Client:
     ) -> None:
         """`longest`: real seconds of a look; without end where time is virtual, and real time says nothing."""
         self.longest = longest
+        self.only = project.only.parameters()
         self._project = project
         self._base_url = base_url
         self._vendor_time = vendor_time
@@ -71,7 +74,7 @@ class Client:
         """The requests of one look, of which the first is spent already."""
         return Talk(client=self, purse=purse, tally=tally)
 
-    def address(self, path: str, parameters: Mapping[str, str | int]) -> httpx.URL:
+    def address(self, path: str, parameters: Parameters) -> httpx.URL:
         return httpx.URL(self._base_url + path).copy_merge_params({**parameters, "PageSize": PAGE_SIZE})
 
     async def exchange(self, url: httpx.URL, purse: Purse) -> Reply:
@@ -115,7 +118,8 @@ class Talk:
 
     async def rooms(self, created_after: str, created_before: str) -> Listed:
         """Every room that began in [after, before). Raises `ProviderError` or `OutOfBudget`."""
-        listed = await self._list(ROOMS, "rooms", {"CreatedAfter": created_after, "CreatedBefore": created_before})
+        created = {"CreatedAfter": created_after, "CreatedBefore": created_before}
+        listed = await self._list(ROOMS, "rooms", {**self._client.only, **created})
         if listed.missing:
             raise ProviderError(Reason.REQUEST, "HTTP 404: no list of rooms there; is the address right?")
         return listed
@@ -124,7 +128,7 @@ class Talk:
         """Everybody who was in a room. Raises `ProviderError` or `OutOfBudget`."""
         return await self._list(f"{ROOMS}/{room}/Participants", "participants", {})
 
-    async def _list(self, path: str, key: str, parameters: Mapping[str, str | int]) -> Listed:
+    async def _list(self, path: str, key: str, parameters: Parameters) -> Listed:
         url = self._client.address(path, parameters)
         seen = {str(url)}
         rows: list[Row] = []

@@ -56,6 +56,20 @@ class Expected(Strict):
     rooms_per_day: Annotated[int, Field(ge=1, le=100_000)] = 2_000
 
 
+class Only(Strict):
+    """Which rooms are read; empty: all of them. The vendor filters its list by each (section 1.1)."""
+
+    room_types: tuple[Literal["go", "peer_to_peer", "group", "group_small"], ...] = ()
+    codecs: tuple[Literal["VP8", "H264", "VP9", "opus"], ...] = ()
+    room_name: Annotated[str, Field(max_length=200)] = ""
+
+    def parameters(self) -> dict[str, tuple[str, ...]]:
+        """As the list takes them: a key is repeated for each of its values."""
+        names = (self.room_name,) if self.room_name else ()
+        found: dict[str, tuple[str, ...]] = {"RoomType": self.room_types, "Codec": self.codecs, "RoomName": names}
+        return {key: values for key, values in found.items() if values}
+
+
 class Project(Strict):
     """One account or subaccount, by an API key or by its auth token.
 
@@ -71,6 +85,7 @@ class Project(Strict):
     longest: Annotated[Duration, Field(ge=10 * MINUTE, le=DAY)] = 2 * HOUR
     failure_basis: Basis = "either"
     classes: Mapping[Annotated[str, AfterValidator(_ending)], Class] = Field(default_factory=dict)
+    only: Only = Only()
     expected: Expected = Expected()
 
     def credential(self) -> tuple[str, Secret]:
