@@ -74,7 +74,7 @@ class AffectedSettings(Strict):
     """
 
     per_day: Annotated[int, Field(ge=0, le=100_000)] | None = None
-    dimensions: Annotated[tuple[Dimension, ...], Field(min_length=1)] | None = None
+    dimensions: Annotated[tuple[Annotated[Dimension, Field(strict=False)], ...], Field(min_length=1)] | None = None
 
 
 def stand_out(splits: Sequence[Split], signal: str, base: float, users: float = 0.0) -> tuple[Hurt, ...]:

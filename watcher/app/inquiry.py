@@ -60,11 +60,10 @@ from watcher.model import (
     judged_by,
 )
 from watcher.rules.engine import Engine
-from watcher.schedule.adaptive import RESERVE
 from watcher.schedule.state import Policy, QueryState
 from watcher.workers import Workers
 
-SHARE = RESERVE / 3  # of a day's requests that may be spent on it, where the configuration says nothing
+SHARE = 0.02  # of a day's requests that may be spent on it, where the configuration says nothing: part of the reserve
 WITHOUT_A_DAY = 100  # requests a day, where the vendor counts none by the day
 CALM = 10 * MINUTE  # event-time seconds within which alerts of one product are one incident
 LONGEST_ASK = 10.0  # real seconds
