@@ -121,6 +121,16 @@ async def test_packet_loss_pages_with_the_session_named_and_resolves(tmp_path: P
     assert report["points"]["lost"] == 0
 
 
+async def test_the_page_itself_says_whose_streams_they_are(tmp_path: Path) -> None:
+    """By SDK, browser and country, from what was read anyway: in the first message, with no update and no request."""
+    clock = VirtualClock(epoch=NOON, jumping=True)
+    rooms = Rooms(clock, tmp_path, {**plain(projects=[project()]), "incidents": [lossy()]})
+    await rooms.run(1200)
+    [page] = [text for text in rooms.texts() if "FIRING" in text and "VideoPacketLossHigh" in text]
+    assert "affected: no SDK, browser or country stands out" in page
+    assert not any("[UPDATE]" in text for text in rooms.texts())
+
+
 async def test_a_restart_forgets_and_repeats_nothing(tmp_path: Path) -> None:
     """Stopped while firing, begun anew: the page is not repeated, and the resolve comes."""
     clock = VirtualClock(epoch=NOON, jumping=True)

@@ -36,7 +36,7 @@ TIMES = 2.0
 POINTS = 0.02
 MOST = 3  # groups named
 
-_MAX_NAME = 60
+_MAX_NAME = 60  # characters of a group's name: text of vendors and end users
 
 WORDS: Mapping[Dimension, str] = MappingProxyType(
     {
@@ -121,8 +121,8 @@ def _is_worse(signal: str, value: float, rest: float) -> bool:
 def says(hurts: Sequence[Hurt], series: Series, asked: Sequence[Dimension]) -> str:
     """`SDK 4.2.1 (WebRTC): 22% of video time frozen, 410 users in the group; project 1.1%`, one after the other."""
     if not hurts:
-        names = " or ".join(WORDS[dimension] for dimension in asked)
-        return f"no {names} stands out" if names else ""
+        *names, last = [WORDS[dimension] for dimension in asked] or [""]
+        return f"no {', '.join(names)}{' or ' if names else ''}{last} stands out" if last else ""
     product = f" ({series.product})" if series.product else ""
     parts = [
         f"{WORDS[h.dimension]} {h.group}{product}: {number(h.value, h.signal)} {_OF.get(h.signal, h.signal)}, "

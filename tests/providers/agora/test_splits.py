@@ -73,7 +73,11 @@ async def test_one_request_for_one_dimension() -> None:
 async def test_no_second_domain_is_paid_for() -> None:
     """A purse without a further request: what fails fails, and one request was spent."""
     spent = purse(1)
-    source, wire = opened("premium", {TOP: lambda _: httpx.Response(502, text="<html>")})
+
+    def late(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("no answer", request=request)
+
+    source, wire = opened("premium", {TOP: late})
     with pytest.raises(ProviderError):
         await source.split(_freeze(source), Dimension.SDK, T - 60, spent)
     assert (spent.spent, len(wire.requests)) == (1, 1)
