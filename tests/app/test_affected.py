@@ -80,7 +80,7 @@ class Scene:
         self.here = world.World(clock=clock, folder=folder, story=tale, epoch=clock.now())
         self.folder = folder
         self.clock = clock
-        more = {"rules_text": RULES, **more}
+        more = {"rules_text": RULES, "affected": {}, **more}
         self.data = world.config(folder, plan=plan, projects=TWO, state=f"sqlite:///{folder}/state.db", **more)
         self.daemon: Daemon | None = None
 

@@ -69,7 +69,7 @@ async def test_a_day_inside_the_budget(
 ) -> None:
     """Nine queries on Premium, thirteen on Enterprise: nothing refused, no window lost, every page sent."""
     tale = story(plan=plan, seed=1)
-    data = world.config(tmp_path, plan=plan, projects=projects)
+    data = world.config(tmp_path, plan=plan, projects=projects, affected={})
     here = world.World(clock=clock, folder=tmp_path, story=tale, epoch=EPOCH)
     report = await here.live(data, DAY)
     assert here.refused() == 0
@@ -103,8 +103,7 @@ async def test_every_window_is_fetched(tmp_path: Path, clock: VirtualClock) -> N
     """By the emulator's own record, each query's slots were handed out without a hole."""
     here = world.World(clock=clock, folder=tmp_path, story=story(plan="premium", seed=4), epoch=EPOCH)
     await here.live(world.config(tmp_path, plan="premium", projects=NINE), DAY / 4)
-    slots: Any = here.emulator.report()["slots"]
-    handed = [row for row in slots if not row["split"]]  # who is affected is asked by the slot
+    handed: Any = here.emulator.report()["slots"]
     assert len(handed) == 9
     for row in handed:
         [[start, end]] = row["intervals"]
