@@ -247,6 +247,15 @@ class Split:
     oddities: Mapping[str, int] = field(default_factory=dict)
 
 
+Splits = Callable[[Series, int], tuple[Split, ...]]
+"""Who is behind a value, from what a source has read anyway: `Answer.splits`, all that such a source implements.
+
+Asked with a series of the answer's query and the event time of one of its windows, at most once for an alert that
+fires. One `Split` for each dimension that is known, none where nothing is: no request, no exception. It is asked while
+the answer is the query's newest, so it may look at what the source holds by then.
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Splitting:
     """What it takes to split a series: one request for each of the `dimensions` (the most telling first, in general).
@@ -280,7 +289,7 @@ class Answer:
     lost: Span | None = None
     oddities: Mapping[str, int] = field(default_factory=dict)
     worst: Callable[[Series, int], str] | None = None
-    splits: Callable[[Series, int], tuple[Split, ...]] | None = None
+    splits: Splits | None = None
     learned: str | None = None
 
 

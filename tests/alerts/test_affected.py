@@ -74,8 +74,9 @@ def test_the_sentence_is_the_promised_one() -> None:
 
 
 def test_no_group_is_an_answer() -> None:
-    """It names what was asked, so that nobody looks there again."""
-    assert says([], CLASSROOM, [Dimension.NETWORK, Dimension.SDK]) == "no network or SDK stands out"
+    """It names what was asked and of what, so that nobody looks there again; another alert may share it."""
+    told = says([], CLASSROOM, [Dimension.NETWORK, Dimension.SDK])
+    assert told == "no network or SDK stands out (video_freeze_ratio)"
     assert says([], CLASSROOM, []) == ""
 
 

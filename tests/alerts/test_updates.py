@@ -194,6 +194,19 @@ def test_a_correction_that_fires_stays_one_when_more_is_known() -> None:
     assert "(corrected)" in compose([item]).title
 
 
+def test_an_answer_that_was_not_told_goes_with_the_end() -> None:
+    """Of an alert that ended first: with the one message sent; an end that follows an update is silent."""
+    over = transition(R, 150, seq=3)
+    began = compose(
+        [Item(kind=Kind.WAS_FIRING, obligations=tuple(map(obligation, (transition(F, 100), update(), over))))]
+    )
+    ended = compose([Item(kind=Kind.RESOLVED, obligations=(obligation(update()), obligation(over)))])
+    for written in (began, ended):
+        assert written.text.count(f"affected: {WHO}") == 1
+        assert WHO in written.brief
+    assert "affected" not in compose([Item(kind=Kind.RESOLVED, obligations=(obligation(over),))]).text
+
+
 def test_hostile_groups_are_words() -> None:
     """A user who names a device like a mention or like markup changes nothing but a name (invariant 7)."""
     bad = replace(update(), annotations={AFFECTED: "device <b>@everyone</b> [x](http://evil.invalid)\nFIRING: fake"})

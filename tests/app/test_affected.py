@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +94,37 @@ class Scene:
             look(self.daemon)
             await self.daemon.stop()
 
+    async def dies(self, when: Callable[[str], bool]) -> None:
+        """Live until the first request whose path `when` accepts, which kills the process before it is sent."""
+        wire = self.here.wire
+        inner = wire.handle_async_request
+
+        async def deadly(request: httpx.Request) -> httpx.Response:
+            if when(request.url.path):
+                raise SystemExit("killed")
+            return await inner(request)
+
+        wire.handle_async_request = deadly  # type: ignore[method-assign]
+        with pytest.raises(BaseExceptionGroup, match="nursery"):
+            await self.here.daemon(self.data).run()
+        wire.handle_async_request = inner  # type: ignore[method-assign]
+
+    def watched(self) -> tuple[dict[str, list[float]], list[float]]:
+        """From now on, when each query is looked at, and when somebody asks for groups."""
+        looks: dict[str, list[float]] = {}
+        questions: list[float] = []
+        wire = self.here.wire
+        inner = wire.handle_async_request
+
+        async def noting(request: httpx.Request) -> httpx.Response:
+            what = {name: request.url.params.get(name, "") for name in ("appid", "productType", "metric")}
+            times = questions if "top20" in request.url.path else looks.setdefault(f"{request.url.path} {what}", [])
+            times.append(self.clock.now())
+            return await inner(request)
+
+        wire.handle_async_request = noting  # type: ignore[method-assign]
+        return looks, questions
+
     def mail(self) -> list[Notification]:
         return [accepted.notification for accepted in self.here.senders["mail"].accepted]
 
@@ -120,7 +153,7 @@ def spent(daemon: Daemon) -> tuple[int, Mapping[Outcome, int]]:
     parts = daemon._parts
     assert parts is not None
     inquiries = parts.loops["acme"].inquiries
-    return inquiries.requests, inquiries.outcomes
+    return inquiries.allowance.requests, inquiries.outcomes
 
 
 async def test_the_group_follows_the_page(tmp_path: Path, clock: VirtualClock) -> None:
@@ -216,7 +249,8 @@ async def test_only_the_dimensions_that_are_wanted(tmp_path: Path, clock: Virtua
     """What the configuration leaves out is not asked, and what was asked is named where nobody stands out."""
     scene = Scene(clock, tmp_path, [hurt(1200, 15, sdk="4.1.1")], affected={"dimensions": ["country", "os"]})
     await scene.live(2400)
-    assert [says(message) for message in scene.mail()] == ["", "affected: no country or OS stands out"]
+    nobody = "affected: no country or OS stands out (video_freeze_ratio)"
+    assert [says(message) for message in scene.mail()] == ["", nobody]
     assert scene.asked() == 2
 
 
@@ -244,27 +278,66 @@ async def test_a_vendor_that_does_not_say_costs_one_request(tmp_path: Path, cloc
     assert scene.asked() <= 1
 
 
-async def test_a_kill_costs_the_question_and_no_page(tmp_path: Path, clock: VirtualClock) -> None:
-    """The process dies while it waits for the answer: the next one resolves the page, and asks nothing anew."""
-    scene = Scene(clock, tmp_path, [hurt(1200, 15, sdk="4.1.1")])
-    wire = scene.here.wire
-    inner = wire.handle_async_request
-
-    async def hang(request: httpx.Request) -> httpx.Response:
-        if "top20" in request.url.path:
-            raise SystemExit("killed")
-        return await inner(request)
-
-    wire.handle_async_request = hang  # type: ignore[method-assign]
-    daemon = scene.here.daemon(scene.data)
-    with pytest.raises(BaseException) as killed:  # noqa: PT011 - a group of one
-        await daemon.run()
-    assert killed.value is not None
-    wire.handle_async_request = inner  # type: ignore[method-assign]
+@pytest.mark.parametrize(
+    ("allowed", "down", "expected"),
+    [
+        (28, 0, "affected: SDK 4.1.1 (WebRTC)"),  # asked anew, the request that was cut off counted
+        (1, 0, "affected: not asked: the r"),  # which was the only one
+        (28, 90, None),  # too late to be of use
+    ],
+)
+async def test_a_kill_loses_no_question(
+    tmp_path: Path, clock: VirtualClock, allowed: int, down: float, expected: str | None
+) -> None:
+    """The process dies while it waits for an answer: the next one goes on, in the same time and from the same cap."""
+    scene = Scene(clock, tmp_path, [hurt(1200, 15, sdk="4.1.1")], affected={"per_day": allowed})
+    await scene.dies(lambda path: "top20" in path)
+    await sleep(clock, down)
     await scene.live(1800)
-    assert scene.kinds() == ["firing", "resolved"]
-    memory = json.loads(_note(tmp_path))
-    assert memory["spent"] == 1
+    assert scene.kinds() == ["firing", *(["update"] if expected else []), "resolved"]
+    assert [says(m)[: len(expected)] for m in scene.mail()[1:-1] if expected] == ([expected] if expected else [])
+    page, follows, *_ = scene.mail()
+    assert not expected or follows.created_at - page.created_at <= PATIENCE["enterprise"]
+    assert json.loads(_note(tmp_path))["spent"] == 1 + scene.asked() <= allowed
+
+
+async def test_a_kill_after_the_answer_says_it_once(tmp_path: Path, clock: VirtualClock) -> None:
+    """Update and what is remembered of the alert are one step: the next process neither asks nor says it again."""
+    scene = Scene(clock, tmp_path, [hurt(1200, 15, sdk="4.1.1")])
+    asked: list[str] = []
+
+    def after_all(path: str) -> bool:
+        asked.append(path)
+        return sum("top20" in p for p in asked) == 5 and "top20" not in path
+
+    await scene.dies(after_all)
+    await scene.live(1800)
+    assert scene.kinds() == ["firing", "update", "resolved"]
+    assert scene.asked() == 5
+    assert [entry.updates for entry in scene.log() if entry.updates is not None] == [2]  # 1 is pending
+
+
+async def test_the_end_of_an_alert_ends_its_question(tmp_path: Path, clock: VirtualClock) -> None:
+    """What is over before it was asked about is not asked about, and counted."""
+    scene = Scene(clock, tmp_path, [hurt(1200, 15, sdk="4.1.1")])
+    outcomes: list[Mapping[Outcome, int]] = []
+
+    def ends(daemon: Daemon) -> None:
+        parts = daemon._parts
+        assert parts is not None
+        inquiries = parts.loops["acme"].inquiries
+        [fires] = [e for e in scene.log() if e.state is State.FIRING and e.updates is None]
+        again = replace(fires, known_at=clock.now(), starts_at=fires.starts_at + HOUR)
+        states = parts.loops["acme"].states
+        over = replace(again, seq=again.seq + 1, state=State.RESOLVED)
+        assert inquiries.note([again], (), states) == (again,)
+        assert inquiries.note([over], (), states) == (over,)
+        assert inquiries.note([again, over], (), states) == (again, over)
+        outcomes.append(inquiries.outcomes)
+
+    await scene.live(1900, ends)
+    assert outcomes[0][Outcome.OVER] == 1
+    assert scene.asked() == 5
 
 
 def _note(folder: Path) -> str:
@@ -276,22 +349,31 @@ def _note(folder: Path) -> str:
     return str(value)
 
 
-async def test_pages_are_no_later_for_it(tmp_path: Path, clock: VirtualClock) -> None:
-    """The same day with and without: the same pages on Premium, whose budget is the tightest, and none past its gap."""
+@pytest.mark.parametrize(("plan", "hours"), [("premium", 24), ("enterprise", 8)])
+async def test_pages_and_promises_are_as_without_it(tmp_path: Path, plan: str, hours: int) -> None:
+    """The same day with and without: each page before its question, the same pages, no promise broken, none refused."""
     incidents = [hurt((n + 0.4) * HOUR * 4, 40, sdk="4.1.1") for n in range(5)]
-    waits: list[dict[str, float]] = []
-    for name, per_day in (("with", 9), ("without", 0)):
-        folder = tmp_path / name
-        folder.mkdir()
-        clock = VirtualClock(epoch=START, jumping=True)
-        scene = Scene(clock, folder, incidents, plan="premium", affected={"per_day": per_day})
-        await scene.live(DAY)
-        entries = {(e.alert_id, e.at): e for e in scene.log() if e.state is State.FIRING and e.updates is None}
-        waits.append({f"{alert}-{at}": e.known_at - at for (alert, at), e in entries.items()})
-    with_, without = waits
+    pages: list[dict[tuple[str, int], float]] = []
+    for name, affected in (("with", {}), ("without", {"per_day": 0})):
+        (folder := tmp_path / name).mkdir()
+        scene = Scene(VirtualClock(epoch=START, jumping=True), folder, incidents, plan=plan, affected=affected)
+        looks, questions = scene.watched()
+        await scene.live(hours * HOUR)
+        promised = world.built(scene.data, folder).accounts[0].gaps
+        assert max(b - a for times in looks.values() for a, b in pairwise(times)) <= max(promised.values()) + 1
+        assert scene.here.refused() == 0
+        told = [message.created_at for message in scene.mail() if message.kind == "firing"]
+        assert bool(questions) is (name == "with")
+        assert all(any(0 <= at - page <= PATIENCE[plan] for page in told) for at in questions)
+        found = {(e.alert_id, e.at): e.known_at for e in scene.log() if e.state is State.FIRING and e.updates is None}
+        assert sorted(found.values()) == sorted(told)
+        pages.append(found)
+    with_, without = pages
     assert with_.keys() == without.keys()
-    gap = 2400.0
-    assert max(with_.values()) <= max(max(without.values()), gap)
+    first = min(without, key=without.__getitem__)
+    assert with_[first] == without[first]
+    waits = [max(known - at for (_, at), known in found.items()) for found in pages]
+    assert waits[0] <= max(waits[1], *promised.values())
 
 
 def test_the_annotation_has_a_name() -> None:

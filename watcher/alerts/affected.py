@@ -122,7 +122,7 @@ def says(hurts: Sequence[Hurt], series: Series, asked: Sequence[Dimension]) -> s
     """`SDK 4.2.1 (WebRTC): 22% of video time frozen, 410 users in the group; project 1.1%`, one after the other."""
     if not hurts:
         *names, last = [WORDS[dimension] for dimension in asked] or [""]
-        return f"no {', '.join(names)}{' or ' if names else ''}{last} stands out" if last else ""
+        return f"no {', '.join(names)}{' or ' if names else ''}{last} stands out ({series.signal})" if last else ""
     product = f" ({series.product})" if series.product else ""
     parts = [
         f"{WORDS[h.dimension]} {h.group}{product}: {number(h.value, h.signal)} {_OF.get(h.signal, h.signal)}, "

@@ -197,6 +197,15 @@ def _lines(item: Item, known: Known) -> list[Line]:
     return [line for line in _all_lines(item, known) if line.value]
 
 
+def _affected(item: Item) -> str:
+    """Who is hurt, as far as that is known and this message is the first to say it or repeats the alert as it stands.
+
+    An end has it from an update that was still to be said: then nobody had heard it.
+    """
+    said = (o.transition.annotations.get(AFFECTED, "") for o in reversed(item.obligations))
+    return next(filter(None, said), "")
+
+
 def _brief(item: Item, known: Known) -> list[Line]:
     """What is read on a locked telephone: what, how bad, for how many, since when; and how to take it in hand."""
     found = [line for line in _all_lines(item, known) if line.value]
@@ -216,8 +225,7 @@ def _all_lines(item: Item, known: Known) -> Iterator[Line]:
     yield Line("", f"{_state_words(item)}: {last.rule} ({last.severity})")
     yield Line("was" if _was(last) else "summary", notes.get("summary", ""))
     yield Line("where", _where(last))
-    if item.kind in _FIRES:
-        yield Line("affected", notes.get(AFFECTED, ""))
+    yield Line("affected", _affected(item))
     yield from _when_lines(item)
     yield Line("value", _value(item))
     yield Line("users", _users(item, known.most_users.get(last.alert_id)))

@@ -29,7 +29,7 @@ from watcher.budget.purse import LookPurse
 from watcher.budget.quota import Refusal
 from watcher.clock import MINUTE, Clock, real_deadline, real_monotonic
 from watcher.errors import ProviderError, Reason, StoreError
-from watcher.model import USERS, Answer, Commit, Gap, LedgerStore, Query, Source
+from watcher.model import USERS, Answer, Commit, Gap, LedgerStore, Query, Source, Transition
 from watcher.rules.engine import Engine, Verdicts
 from watcher.schedule.state import Policy, QueryState, Slot, Why, extra_requests, failed, looked, rewound, wanted
 from watcher.workers import Workers
@@ -77,7 +77,8 @@ class AccountLoop:
         attention: Attention,
         notes: LedgerStore,
         workers: Workers,
-        affected: AffectedSettings | None = None,
+        affected: AffectedSettings,
+        firing: Mapping[str, Transition],
     ) -> None:
         self.engine = engine
         self.ledger = ledger
@@ -95,9 +96,10 @@ class AccountLoop:
         self._attention = attention
         self._notes = notes
         self._workers = workers
+        self._firing = firing
         self._log = log.get("account").bind(account=account)
         self.inquiries = Inquiries(
-            settings=affected or AffectedSettings(),
+            settings=affected,
             account=account,
             source=source,
             ledger=ledger,
@@ -123,10 +125,10 @@ class AccountLoop:
     async def open(self) -> None:
         """Once, before the first `step` and with an open ledger: learn where each query stands."""
         await self._recall()
-        await self.inquiries.recall()
         self.states = tuple(
             QueryState(query=q, covered_until=self._on_run_clock(self.covered.get(q.id))) for q in self.source.queries
         )
+        await self.inquiries.resume(self._firing.values(), self.states)
 
     def hint(self, project: str) -> None:
         """Somebody outside says that something is wrong with a project now: look soon, and believe nothing more."""

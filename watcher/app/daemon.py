@@ -421,6 +421,7 @@ class Daemon:
                 notes=store,
                 workers=self._store_workers,
                 affected=parts.config.alerts.affected,
+                firing=parts.desk.firing,
             )
             await parts.recorder.record(_commit(verdicts))
             await loop.run()

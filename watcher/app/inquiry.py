@@ -9,16 +9,14 @@ The page has been recorded before anything is asked, so it is never late for thi
 Where a source knows the groups from what it has read (`Answer.splits`), they are in the first message and cost nothing.
 Where it must be asked (`Splitter`), alerts of one product within `CALM` are one incident and share one answer.
 
-Three things bound what it costs: the policy, which says when a request can be spared; the day's cap, counted in the
-state before a request leaves, so that it holds to the request through restarts; the source's patience, after which the
-update says what there is, or that the budget did not allow it. Where that is known when the alert fires, the page says
-so itself and no second message comes.
+Three things bound what it costs: the policy, which says when a request can be spared; the day's cap (`allowance`),
+which holds through restarts; the source's patience, after which the update says what there is, or that the budget did
+not allow it. Where that is known when the alert fires, the page says so itself and no second message comes.
 
-Which dimensions are worth the few requests is learned: those that told something before go first (`_worth`), and one
-that has not been asked yet counts as even odds, so that what never tells makes room.
-
-Kept in memory: a crash costs the question, never the page. Asking again after a restart was considered: whoever was
-paged before it has long looked.
+Questions are kept in memory, and the log says which are open: an alert that fires, was found less than the patience
+ago and says nothing of whom it hurts is asked about again after a restart (`resume`). Update and memory of the alert
+are recorded as one, so nothing is said twice; what had been answered before a crash is paid for once more, within the
+cap. Later than the patience nothing is said: whoever was paged has long looked.
 """
 
 from __future__ import annotations
@@ -28,17 +26,15 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from functools import partial
-
-import msgspec
 
 from watcher import log
 from watcher.alerts.affected import AFFECTED, AffectedSettings, says, stand_out
+from watcher.app.allowance import Allowance
 from watcher.app.recorder import Recorder
 from watcher.budget.ledger import Ledger
 from watcher.budget.purse import LookPurse
 from watcher.budget.quota import Refusal
-from watcher.clock import DAY, MINUTE, Clock, real_deadline
+from watcher.clock import MINUTE, Clock, real_deadline
 from watcher.errors import ProviderError, Reason, StoreError
 from watcher.model import (
     SIGNALS,
@@ -63,16 +59,10 @@ from watcher.rules.engine import Engine
 from watcher.schedule.state import Policy, QueryState
 from watcher.workers import Workers
 
-SHARE = 0.02  # of a day's requests that may be spent on it, where the configuration says nothing: part of the reserve
-WITHOUT_A_DAY = 100  # requests a day, where the vendor counts none by the day
 CALM = 10 * MINUTE  # event-time seconds within which alerts of one product are one incident
 LONGEST_ASK = 10.0  # real seconds
 HANDOVER = 5.0  # run seconds before the patience is over at which the update is written
 MAX_OPEN = 20
-
-_NOTE = "affected"
-_UNKNOWN = 1_000_000  # requests, where it cannot be read what was spent: more than any cap
-_MEMORY = 20  # questions of a dimension that count for its worth
 
 
 class Outcome(StrEnum):
@@ -91,21 +81,6 @@ _EXCUSES = {
     Outcome.FAILED: "unknown: the vendor did not say",
     Outcome.CROWDED: "not asked: too many incidents at once",
 }
-
-
-class _Tried(msgspec.Struct):
-    """How often a dimension was asked, and how often it told something."""
-
-    told: int = 0
-    asked: int = 0
-
-
-class _Memory(msgspec.Struct):
-    """What outlives a restart: requests of the vendor's day, and what each dimension was worth."""
-
-    day: int = 0
-    spent: int = 0
-    tried: dict[Dimension, _Tried] = msgspec.field(default_factory=dict)
 
 
 _Key = tuple[str, str]  # project and product
@@ -155,8 +130,9 @@ class Inquiries:
     ) -> None:
         self.outcomes: Counter[Outcome] = Counter(dict.fromkeys(Outcome, 0))
         self.oddities: Counter[str] = Counter()
-        self.requests = 0
-        self._account = account
+        self.allowance = Allowance(
+            per_day=settings.per_day, account=account, ledger=ledger, notes=notes, workers=workers
+        )
         self._splitter = source if isinstance(source, Splitter) else None
         self._queries = {s: query for query in source.queries for s in query.series}
         self._dimensions = settings.dimensions
@@ -165,24 +141,18 @@ class Inquiries:
         self._engine = engine
         self._recorder = recorder
         self._clock = clock
-        self._notes = notes
-        self._workers = workers
         self._log = log.get("affected").bind(account=account)
-        self._per_day = settings.per_day
-        self._memory = _Memory()
         self._open: dict[_Key, _Inquiry] = {}
         self._known: dict[_Key, _Known] = {}
 
-    async def recall(self) -> None:
-        """What was spent and learned before this start. Where it cannot be read, today's share counts as spent."""
+    async def resume(self, firing: Iterable[Transition], states: Sequence[QueryState]) -> None:
+        """Go on where the last start ended; `firing` are the last entries of what fires, other accounts' too."""
         try:
-            text = await self._workers.run(partial(self._notes.note, self._account, _NOTE))
-            self._memory = msgspec.json.decode(text, type=_Memory) if text is not None else _Memory()
+            await self.allowance.recall()
         except StoreError as error:
             self._recorder.fails(error)
-            self._memory = _Memory(day=self._day(), spent=_UNKNOWN)
-        except msgspec.DecodeError:
-            self._memory = _Memory(day=self._day(), spent=_UNKNOWN)
+        begun = [(t, self._begun(t, None, states)) for t in firing if AFFECTED not in t.annotations]
+        await self._say(said for t, said in begun if said is not t)
 
     # ── what comes in ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -216,7 +186,7 @@ class Inquiries:
             splits = self._chosen(answer.splits(series, start + query.width))
             return _with(entry, *self._answered(splits, series, base, entry.users or 0.0)) if splits else entry
         splitting = self._splitter.splitting(series) if self._splitter is not None else None
-        if splitting is None or not self.cap(splitting.pools):
+        if splitting is None or not self.allowance.cap(splitting.pools):
             return entry
         key = series.project, series.product
         known = self._known.get(key)
@@ -238,12 +208,15 @@ class Inquiries:
         base: float,
         states: Sequence[QueryState],
     ) -> Transition:
-        """A new question; or the entry, saying why there is none."""
+        """A new question; or the entry, saying why there is none. Nothing is said of what was found too long ago."""
         now = self._clock.now()
+        until = entry.known_at + splitting.patience - HANDOVER
+        if until <= now:
+            return entry
         refused = None
         if len(self._open) >= MAX_OPEN:
             refused = Outcome.CROWDED
-        elif not self._left(splitting.pools) or math.isinf(
+        elif not self.allowance.left(splitting.pools) or math.isinf(
             self._policy.spare(states, self._ledger.usage(now), splitting.pools, now)
         ):
             refused = Outcome.BUDGET
@@ -251,13 +224,13 @@ class Inquiries:
             self.outcomes[refused] += 1
             return _with(entry, _EXCUSES[refused], ())
         dimensions = [d for d in splitting.dimensions if self._dimensions is None or d in self._dimensions]
-        dimensions.sort(key=self._worth, reverse=True)
+        dimensions.sort(key=self.allowance.worth, reverse=True)
         self._open[key] = _Inquiry(
             series=series,
             start=start,
             base=base,
             users=entry.users or 0.0,
-            until=now + splitting.patience - HANDOVER,
+            until=until,
             pools=splitting.pools,
             left=dimensions[: splitting.most],
             alerts={entry.alert_id: entry},
@@ -279,7 +252,7 @@ class Inquiries:
         at = max(inquiry.again, self._policy.spare(states, self._ledger.usage(now), inquiry.pools, now))
         if at > now:
             return min(at, *(i.until for i in self._open.values()))
-        if not self._left(inquiry.pools):
+        if not self.allowance.left(inquiry.pools):
             await self._finish(key, Outcome.BUDGET)
         else:
             await self._ask(key, inquiry)
@@ -303,7 +276,8 @@ class Inquiries:
             return
         self.oddities.update(split.oddities)
         inquiry.splits.append(split)
-        self._learn(split.dimension, told=bool(stand_out([split], inquiry.series.signal, inquiry.base, inquiry.users)))
+        found = stand_out([split], inquiry.series.signal, inquiry.base, inquiry.users)
+        self.allowance.learn(split.dimension, told=bool(found))
 
     async def _spent_on(self, inquiry: _Inquiry) -> Split | None:
         """The answer to the next dimension; None where the ledger lets nothing leave yet. Raises what may fail."""
@@ -313,7 +287,7 @@ class Inquiries:
             return None
         purse = LookPurse(ledger=self._ledger, pools=inquiry.pools, first=spend, extra=0)
         try:
-            await self._count()
+            await self.allowance.count()
         except StoreError:
             await purse.refund()
             raise
@@ -344,13 +318,13 @@ class Inquiries:
             del self._open[key]
         else:
             self._close(key, excuse)
-        verdicts = [self._engine.say_more(_with(entry, text, hurts)) for entry in inquiry.alerts.values()]
-        await self._recorder.record(
-            Commit(
-                alerts=[alert for v in verdicts for alert in v.alerts],
-                transitions=[t for v in verdicts for t in v.transitions],
-            )
-        )
+        await self._say(_with(entry, text, hurts) for entry in inquiry.alerts.values())
+
+    async def _say(self, entries: Iterable[Transition]) -> None:
+        """Updates of the alerts' last entries, recorded as one step with what the engine remembers of them."""
+        verdicts = [self._engine.say_more(entry) for entry in entries]
+        if said := [t for v in verdicts for t in v.transitions]:
+            await self._recorder.record(Commit(alerts=[a for v in verdicts for a in v.alerts], transitions=said))
 
     def _answered(
         self, splits: Sequence[Split], series: Series, base: float, users: float
@@ -363,45 +337,8 @@ class Inquiries:
         del self._open[key]
         self.outcomes[outcome] += 1
 
-    # ── what it may cost, and what it is worth ───────────────────────────────────────────────────────────────────────
-
-    def _day(self) -> int:
-        return int(self._ledger.vendor_now() // DAY)
-
-    def cap(self, pools: Sequence[str]) -> int:
-        """Requests of a day: as configured, or a share of the smallest day of these pools."""
-        if self._per_day is not None:
-            return self._per_day
-        days = [pool.day.allowed for pool in self._ledger.pools if pool.id in pools and pool.day is not None]
-        return int(SHARE * min(days)) if days else WITHOUT_A_DAY
-
-    def _left(self, pools: Sequence[str]) -> int:
-        """Requests that the day's cap still has."""
-        return max(0, self.cap(pools) - (self._memory.spent if self._memory.day == self._day() else 0))
-
-    async def _count(self) -> None:
-        """Count a request durably, before it leaves. Raises `StoreError`: then none may."""
-        day = self._day()
-        spent = self._memory.spent if self._memory.day == day else 0
-        self._memory.day, self._memory.spent = day, spent + 1
-        text = msgspec.json.encode(self._memory).decode()
-        await self._workers.run(partial(self._notes.put_note, self._account, _NOTE, text))
-        self.requests += 1
-
     def _chosen(self, splits: Sequence[Split]) -> list[Split]:
         return [split for split in splits if self._dimensions is None or split.dimension in self._dimensions]
-
-    def _learn(self, dimension: Dimension, *, told: bool) -> None:
-        """Written with the next request: what is forgotten in a crash is one try."""
-        tried = self._memory.tried.setdefault(dimension, _Tried())
-        if tried.asked >= _MEMORY:
-            tried.asked, tried.told = tried.asked // 2, tried.told // 2
-        tried.asked, tried.told = tried.asked + 1, tried.told + told
-
-    def _worth(self, dimension: Dimension) -> float:
-        """How likely it tells something; even odds where it was never asked."""
-        tried = self._memory.tried.get(dimension, _Tried())
-        return (tried.told + 1) / (tried.asked + 2)
 
 
 def _with(entry: Transition, text: str, hurts: tuple[Hurt, ...]) -> Transition:

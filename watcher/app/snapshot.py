@@ -110,7 +110,7 @@ def _account(account: AccountConfig, loop: AccountLoop, now: float) -> AccountHe
         ],
         blind=loop.sight.reason(),
         inquiries={str(outcome): n for outcome, n in loop.inquiries.outcomes.items()},
-        inquiry_requests=loop.inquiries.requests,
+        inquiry_requests=loop.inquiries.allowance.requests,
     )
 
 

@@ -134,7 +134,10 @@ class PastAlert(Shape, frozen=True, kw_only=True):
 
 
 class LogEntry(Shape, frozen=True, kw_only=True):
-    """A change of an alert's state at an event time, and when that became known."""
+    """A change of an alert's state at an event time, and when that became known.
+
+    Where `updates` is set nothing changed: more became known of the entry with that number.
+    """
 
     seq: int
     state: str
@@ -145,6 +148,7 @@ class LogEntry(Shape, frozen=True, kw_only=True):
     threshold: float | None
     users: float | None
     retracts: Time | None
+    updates: int | None
 
 
 class Message(Shape, frozen=True, kw_only=True):
