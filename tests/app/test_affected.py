@@ -267,6 +267,18 @@ async def test_two_alerts_of_an_incident_share_one_question(tmp_path: Path, cloc
     assert scene.asked() == 5
 
 
+async def test_what_fires_at_once_has_one_question(tmp_path: Path, clock: VirtualClock) -> None:
+    """Two rules that fire on one answer: each page has its update, with the same words, for the price of one."""
+    rules_text = SHARED.replace("for: 3m", "for: 0s")
+    scene = Scene(clock, tmp_path, [hurt(1200, 15, sdk="4.1.1")], rules_text=rules_text)
+    await scene.live(2000)
+    assert scene.kinds() == ["firing", "firing", "update", "update"]
+    first, second = map(says, scene.mail()[2:])
+    assert first == second
+    assert first.startswith("affected: SDK 4.1.1 (WebRTC)")
+    assert scene.asked() == 5
+
+
 @pytest.mark.parametrize("kind", ["http_500", "timeout", "truncated"])
 async def test_a_vendor_that_does_not_say_costs_one_request(tmp_path: Path, clock: VirtualClock, kind: str) -> None:
     """The page is out; the update says that it is unknown, and no second request is spent on it."""

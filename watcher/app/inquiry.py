@@ -48,6 +48,7 @@ from watcher.model import (
     Series,
     Source,
     Split,
+    Splits,
     Splitter,
     Splitting,
     State,
@@ -183,7 +184,7 @@ class Inquiries:
             return entry
         base, start = _worst_window(entry, series, query, answer)
         if answer is not None and answer.splits is not None:
-            splits = self._chosen(answer.splits(series, start + query.width))
+            splits = self._read(answer.splits, series, start + query.width)
             return _with(entry, *self._answered(splits, series, base, entry.users or 0.0)) if splits else entry
         splitting = self._splitter.splitting(series) if self._splitter is not None else None
         if splitting is None or not self.allowance.cap(splitting.pools):
@@ -337,8 +338,15 @@ class Inquiries:
         del self._open[key]
         self.outcomes[outcome] += 1
 
-    def _chosen(self, splits: Sequence[Split]) -> list[Split]:
-        return [split for split in splits if self._dimensions is None or split.dimension in self._dimensions]
+    def _read(self, splits: Splits, series: Series, at: int) -> list[Split]:
+        """What the source knows already of the dimensions that are wanted."""
+        try:
+            found = splits(series, at)
+        except Exception as error:  # noqa: BLE001 - a source's fault costs its answer, not the page that waits for it
+            self._log.error("splits_crashed", error=type(error).__name__)
+            self.outcomes[Outcome.FAILED] += 1
+            return []
+        return [split for split in found if self._dimensions is None or split.dimension in self._dimensions]
 
 
 def _with(entry: Transition, text: str, hurts: tuple[Hurt, ...]) -> Transition:
