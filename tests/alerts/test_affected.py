@@ -80,6 +80,14 @@ def test_no_group_is_an_answer() -> None:
     assert says([], CLASSROOM, []) == ""
 
 
+def test_a_name_is_one_line_and_no_longer_than_can_be_read() -> None:
+    """Names are text of end users (invariant 7): what could begin a line of its own, or fill a page, is cut."""
+    [name] = names(Group("phone\nFIRING: fake " + "x" * 500, 0.22, 100), Group("old", 0.01, 300), base=0.06)
+    assert name.startswith("phone FIRING: fake x")
+    assert len(name) == 60
+    assert name.isprintable()
+
+
 SHARES = st.floats(0, 1)
 GROUPS = st.lists(st.builds(Group, st.text(max_size=200), SHARES, st.floats(0, 1e6)), max_size=60)
 
