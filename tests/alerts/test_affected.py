@@ -48,6 +48,7 @@ def test_those_who_are_not_named_count_as_the_rest() -> None:
     worst = [Group("new", 0.10, 200), Group("odd", 0.09, 100)]
     assert names(*worst, base=0.02, users=2000) == ["new", "odd"]
     assert names(*worst, base=0.09, users=2000) == []
+    assert names(*worst, base=0.06, users=2000) == []  # by their own sum alone, nobody else would have had any trouble
 
 
 def test_what_the_source_knows_of_the_rest_holds() -> None:
