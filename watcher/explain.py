@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from watcher.alerts.affected import AFFECTED
 from watcher.alerts.wording import number
 from watcher.clock import day_start, rfc3339
 from watcher.config import AccountConfig, Config
@@ -27,11 +28,15 @@ MAX_SHOWN = 200  # alerts of one rule
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """One alert of the rule as it stands, in words; `known_until` is the event time up to which it is known."""
+    """One alert of the rule as it stands, in words; `known_until` is the event time up to which it is known.
+
+    `affected` is who is hurt, as far as it was said.
+    """
 
     alert: AlertView
     why: str
     known_until: int
+    affected: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +56,7 @@ class Explained:
 def explain(config: Config, rule: Rule, reader: StoreReader, *, now: float) -> tuple[Explained, ...]:
     """One entry per account that the rule judges anything of. Raises `StoreError`."""
     covered, saved = reader.covered(), reader.alerts()
+    hurt = {e.alert_id: e.annotations.get(AFFECTED, "") for e in reader.latest() if e.state is State.FIRING}
     found: list[Explained] = []
     for plan in plans(config):
         mine = next((r for r in plan.rules if r.rule.name == rule.name), None)
@@ -77,7 +83,8 @@ def explain(config: Config, rule: Rule, reader: StoreReader, *, now: float) -> t
                 requests=sum(s.units for s in reader.spends(account.name, day_start(now))),
                 allowed=sum(pool.day.allowed for pool in account.pools if pool.day is not None),
                 alerts=tuple(
-                    Seen(alert=v, why=why(rule, v, newest), known_until=v.frontier) for v in views[:MAX_SHOWN]
+                    Seen(alert=v, why=why(rule, v, newest), known_until=v.frontier, affected=hurt.get(v.id, ""))
+                    for v in views[:MAX_SHOWN]
                 ),
             )
         )
@@ -177,6 +184,7 @@ def _account_json(one: Explained) -> dict[str, Any]:
                 "known_until": rfc3339(seen.known_until) if seen.known_until else None,
                 "marks": sorted(seen.alert.marks),
                 "why": seen.why,
+                "affected": seen.affected,
             }
             for seen in one.alerts
         ],
@@ -203,5 +211,7 @@ def lines(rule: Rule, found: Sequence[Explained], *, now: float) -> Iterator[str
             place = ", ".join(v for k, v in seen.alert.labels.items() if k in ("project", "product", "channel"))
             known = shortly(max(0.0, now - seen.known_until)) if seen.known_until else ""
             yield f"    {place}: {seen.why}" + (f"; known up to {known} ago" if known else "; not looked at yet")
+            if seen.affected:
+                yield f"      affected: {seen.affected}"
         if not one.alerts:
             yield "    nothing was seen of it yet"

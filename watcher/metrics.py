@@ -104,6 +104,8 @@ class AccountHealth:
     quotas: Sequence[QuotaHealth]
     pools: Sequence[PoolHealth]
     blind: Reason | None = None
+    inquiries: Mapping[str, int] = field(default_factory=dict)  # who is affected, by what became of the question
+    inquiry_requests: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,6 +279,18 @@ def _accounts(accounts: Sequence[AccountHealth], now: float) -> Iterator[Metric]
         "Looks that the account's own budget put off.",
         ("account",),
         [((a.account,), a.budget_refusals) for a in accounts],
+    )
+    yield _counters(
+        "watcher_affected_inquiries",
+        "Questions who is affected by an alert, by what became of them.",
+        ("account", "outcome"),
+        [((a.account, outcome), n) for a in accounts for outcome, n in a.inquiries.items()],
+    )
+    yield _counters(
+        "watcher_affected_requests",
+        "Requests spent on who is affected by an alert.",
+        ("account",),
+        [((a.account,), a.inquiry_requests) for a in accounts],
     )
     yield _counters(
         "watcher_covered_windows",

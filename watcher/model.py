@@ -15,7 +15,7 @@ import json
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -212,6 +212,66 @@ class Query:
         return self.every or float(self.width)
 
 
+class Dimension(StrEnum):
+    """What users have in common: a closed set of words, the same across vendors. The groups' names are the vendor's."""
+
+    NETWORK = "network"
+    SDK = "sdk"
+    COUNTRY = "country"
+    OS = "os"
+    DEVICE = "device"
+    BROWSER = "browser"
+    REGION = "region"
+    MEDIA_REGION = "media_region"
+
+
+class Group(NamedTuple):
+    """One group of a `Split`: the signal's value in it, and the users (or streams) it is made of.
+
+    `rest` is the value over all others, where the source knows it; else it is worked out from the whole.
+    """
+
+    name: str
+    value: float
+    users: float
+    rest: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Split:
+    """One window of a series by the groups of one dimension, whose `users` are what `counts` says.
+
+    `oddities` as in `Answer`.
+    """
+
+    dimension: Dimension
+    groups: tuple[Group, ...]
+    counts: str = "users"
+    oddities: Mapping[str, int] = field(default_factory=dict)
+
+
+Splits = Callable[[Series, int], tuple[Split, ...]]
+"""Who is behind a value, from what a source has read anyway: `Answer.splits`, all that such a source implements.
+
+Asked with a series of the answer's query and the event time of one of its windows, at most once for an alert that
+fires. One `Split` for each dimension that is known, none where nothing is: no request, no exception. It is asked while
+the answer is the query's newest, so it may look at what the source holds by then.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Splitting:
+    """What it takes to split a series: one request for each of the `dimensions` (the most telling first, in general).
+
+    Each spends one unit of `pools`. At most `most` of them for one question, answered within `patience` seconds.
+    """
+
+    dimensions: tuple[Dimension, ...]
+    pools: tuple[str, ...]
+    most: int
+    patience: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What one look brought.
@@ -219,8 +279,9 @@ class Answer:
     `asked` are the window starts that the vendor answered for. A window ending at or before `settled` and absent from
     `points` is *no data*; a later one that is absent is merely *late*. `oddities` counts what was repaired or dropped.
     `lost` is the part of the wish that the vendor no longer offers (a recorded gap). `worst` names, for a series and
-    an event time, the calls behind its value, worst first, where the source can tell. `learned` is what the source
-    shall be told again after a restart, where that has changed.
+    an event time, the calls behind its value, worst first, where the source can tell; `splits` the same by groups of
+    users, where that is known without a further request. `learned` is what the source shall be told again after a
+    restart, where that has changed.
     """
 
     query: Query
@@ -231,6 +292,7 @@ class Answer:
     lost: Span | None = None
     oddities: Mapping[str, int] = field(default_factory=dict)
     worst: Callable[[Series, int], str] | None = None
+    splits: Splits | None = None
     learned: str | None = None
 
 
@@ -275,6 +337,19 @@ class Source(Protocol):
     async def aclose(self) -> None: ...
 
 
+@runtime_checkable
+class Splitter(Protocol):
+    """A source that can be asked, for a request, by which groups of users a value is made."""
+
+    def splitting(self, series: Series) -> Splitting | None:
+        """What that takes; None where a series cannot be split."""
+        ...
+
+    async def split(self, series: Series, dimension: Dimension, start: int, purse: Purse) -> Split:
+        """The window that starts at `start`. Its one request is already spent. Raises `ProviderError`."""
+        ...
+
+
 # ── alerts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -304,6 +379,19 @@ def alert_id(rule: str, labels: Labels) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hurt:
+    """A group of users that stands out: its value of `signal` and its users, beside the whole's value (`base`)."""
+
+    dimension: Dimension
+    group: str
+    signal: str
+    value: float
+    users: float
+    base: float
+    counts: str = "users"  # what `users` are
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Transition:
     """A change of an alert's state at an event time: one entry of the append-only log.
 
@@ -311,6 +399,9 @@ class Transition:
     `condition_at`. `starts_at` is the event time at which the condition of this episode began. `known_at` is the run
     clock when it was found. Where `retracts` is set, the alert's earlier entries with `at >= retracts` are void: the
     vendor revised its points. Folding the log (`fold`) gives the settled timeline.
+
+    Where `updates` is set, nothing changed: the entry says more of the one with that number (`affected`: who is hurt),
+    and is that entry otherwise.
     """
 
     alert_id: str
@@ -333,6 +424,13 @@ class Transition:
     unguarded: bool = False
     retracts: int | None = None
     annotations: Labels = field(default_factory=dict)
+    updates: int | None = None
+    affected: tuple[Hurt, ...] = ()
+
+    @property
+    def change(self) -> int:
+        """The number of the entry that this one is about: its own, but for an update."""
+        return self.seq if self.updates is None else self.updates
 
 
 def fold(log: Sequence[Transition]) -> list[tuple[int, State]]:

@@ -69,7 +69,7 @@ async def test_a_day_inside_the_budget(
 ) -> None:
     """Nine queries on Premium, thirteen on Enterprise: nothing refused, no window lost, every page sent."""
     tale = story(plan=plan, seed=1)
-    data = world.config(tmp_path, plan=plan, projects=projects)
+    data = world.config(tmp_path, plan=plan, projects=projects, affected={})
     here = world.World(clock=clock, folder=tmp_path, story=tale, epoch=EPOCH)
     report = await here.live(data, DAY)
     assert here.refused() == 0

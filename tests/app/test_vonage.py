@@ -8,6 +8,7 @@ from typing import Any
 
 import anyio
 import httpx
+import pytest
 import yaml
 
 from tests.alerts.fakes import FakeSender
@@ -19,6 +20,7 @@ from watcher.clock import VirtualClock, sleep
 from watcher.config import build
 from watcher.emulator.vonage.scenario import reads
 from watcher.emulator.vonage.server import Emulator, build_vonage
+from watcher.providers.vonage.stats import StatsWatch
 from watcher.yamlfile import loads
 
 NOON = EPOCH + 12 * 3600
@@ -119,6 +121,32 @@ async def test_packet_loss_pages_with_the_session_named_and_resolves(tmp_path: P
     assert any("RESOLVED" in text for text in rooms.texts())
     assert all(row["spent"] < row["limit"] for row in report["requests"])
     assert report["points"]["lost"] == 0
+
+
+async def test_the_page_itself_says_whose_streams_they_are(tmp_path: Path) -> None:
+    """By SDK, browser and country, from what was read anyway: in the first message, with no update and no request."""
+    clock = VirtualClock(epoch=NOON, jumping=True)
+    rooms = Rooms(clock, tmp_path, {**plain(projects=[project()]), "incidents": [lossy()]})
+    await rooms.run(1200)
+    [page] = [text for text in rooms.texts() if "FIRING" in text and "VideoPacketLossHigh" in text]
+    assert "affected: no SDK, browser or country stands out" in page
+    assert not any("[UPDATE]" in text for text in rooms.texts())
+
+
+async def test_a_fault_in_telling_groups_costs_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a source does wrong there is logged, and the page leaves without it."""
+
+    def crash(*_: object) -> None:
+        raise ValueError("a row from nowhere")
+
+    monkeypatch.setattr(StatsWatch, "_splits", crash)
+    clock = VirtualClock(epoch=NOON, jumping=True)
+    rooms = Rooms(clock, tmp_path, {**plain(projects=[project()]), "incidents": [lossy()]})
+    report = await rooms.run(1200)
+    [page] = [text for text in rooms.texts() if "FIRING" in text and "VideoPacketLossHigh" in text]
+    assert "affected" not in page
+    [alert] = [a for a in report["alerts"] if a["rule"] == "VideoPacketLossHigh"]
+    assert alert["notified_at"] is not None
 
 
 async def test_a_restart_forgets_and_repeats_nothing(tmp_path: Path) -> None:

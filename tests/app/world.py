@@ -117,6 +117,7 @@ def config(folder: Path, *, plan: str = "enterprise", projects: Any = None, **mo
         "operators": ["pager"],
         "rules": ["rules.yaml"],
         "state": "sqlite:///state.db",
+        "affected": {"per_day": 0},  # one message for each change: what follows pages is tested in `test_affected`
         **more,
     }
 

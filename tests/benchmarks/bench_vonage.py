@@ -74,7 +74,10 @@ def read_reply(body: bytes) -> int:
     count = len(read)
     del read
     who = Who(
-        session=np.zeros(count, np.int64), publishes=np.ones(count, np.bool_), source=np.full(count, -1, np.int64)
+        session=np.zeros(count, np.int64),
+        publishes=np.ones(count, np.bool_),
+        source=np.full(count, -1, np.int64),
+        client=np.full(count, -1, np.int64),
     )
     everybody = np.ones(count, np.bool_)
     scale, lines = Scale(loss=1.0, bitrate=1000.0), {"audio_loss": 0.05, "video_loss": 0.03}

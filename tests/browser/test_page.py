@@ -30,7 +30,7 @@ async def test_the_first_screen_says_what_fires_since_when_how_bad_and_who_is_af
         await expect(page.locator("h1")).to_have_text("1 alert fires")
         await expect(page).to_have_title("(1) watcher")
         first = page.locator("article.alert")
-        for words in ("critical", "14.3%", "limit 5%", "263 users", "WebRTC · project-0 · acme"):
+        for words in ("critical", "14.3%", "limit 5%", "263 users", "WebRTC · project-0 · acme", "SDK 4.2.1 (WebRTC)"):
             await expect(first).to_contain_text(words)
         since = page.locator("#now time").first
         await expect(since).to_have_text("15:15")  # 09:45 UTC

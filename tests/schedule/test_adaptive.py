@@ -37,6 +37,11 @@ class Dressed:
     def next(self, states: Sequence[QueryState], usage: Sequence[UsageView], now: float) -> Slot:
         return self.policy.next([self.dress(state, now) for state in states], usage, now)
 
+    def spare(
+        self, states: Sequence[QueryState], usage: Sequence[UsageView], pools: Sequence[str], now: float
+    ) -> float:
+        return self.policy.spare([self.dress(state, now) for state in states], usage, pools, now)
+
 
 def gaps_of(account: Account) -> dict[str, float]:
     return longest_gaps(account.queries, account.pools)

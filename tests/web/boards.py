@@ -46,6 +46,7 @@ def curve(seed: int, *, signal: str = "video_freeze_ratio", firing: bool = False
 def alert(number: int, *, channel: str = "", **changes: object) -> shapes.ShownAlert:
     """One of many: its rule, project and severity follow its number."""
     labels = {"account": "acme", "provider": "agora", "project": f"project-{number % 7}", "product": "WebRTC"}
+    group = channel or "4.2.1"  # both are text of end users
     found = shapes.ShownAlert(
         id=f"{number:016x}",
         rule=f"VideoFreezing{number % 5}",
@@ -59,6 +60,17 @@ def alert(number: int, *, channel: str = "", **changes: object) -> shapes.ShownA
         normal=None,
         users=263.0 + number,
         summary=f"Video freezes 14.3% of the time on project-{number % 7} (WebRTC), limit 5%",
+        affected=[
+            shapes.Affected(
+                dimension="sdk",
+                group=group,
+                signal="video_freeze_ratio",
+                value=0.22,
+                users=410.0,
+                base=0.143,
+            )
+        ],
+        affected_says=f"SDK {group} (WebRTC): 22% of video time frozen, 410 users in the group; project 14.3%",
         silenced=False,
         acknowledged_by=None,
         unjudged_since=None,

@@ -96,6 +96,7 @@ def detail(alert: shapes.ShownAlert) -> shapes.AlertDetail:
         threshold=0.05,
         users=263.0,
         retracts=None,
+        updates=None,
     )
     message = shapes.Message(
         target="oncall-slack",

@@ -244,7 +244,7 @@ class Deciding:
         )
 
     def _note_said(self, draft: pipeline.Draft, duties: Sequence[Obligation], now: float) -> None:
-        for group in draft.groups:
+        for group in draft.groups if draft.reason is not Said.UPDATE else ():
             self._spoke_at[group] = now
         while len(self._spoke_at) > _MAX_GROUPS:  # a group that is forgotten speaks at once
             del self._spoke_at[min(self._spoke_at, key=self._spoke_at.__getitem__)]

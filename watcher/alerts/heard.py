@@ -40,7 +40,9 @@ class Heard:
         """Remember what begins: each beginning once, however often its obligation is seen."""
         for obligation in obligations:
             entry = obligation.transition
-            if entry.state is not State.FIRING or entry.retracts is not None or is_reminder(obligation):
+            if entry.state is not State.FIRING or entry.retracts is not None or entry.updates is not None:
+                continue
+            if is_reminder(obligation):
                 continue
             if entry.seq > self._newest.get(entry.alert_id, 0):
                 self._newest[entry.alert_id] = entry.seq

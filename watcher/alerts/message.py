@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from watcher.alerts import neutral
+from watcher.alerts.affected import AFFECTED
 from watcher.alerts.wording import number, period, span, when
 from watcher.clock import hhmm
 from watcher.model import Cause, Notification, Obligation, State, Transition
@@ -29,7 +30,7 @@ MAX_BRIEF = 1200
 LATE = 1800.0  # seconds of data age from which a message says so itself
 
 _MAX_LABELS = 12
-_LIMITS = {"summary": 300, "was": 300, "description": 600}  # characters per value; labels and the rest have 120
+_LIMITS = {"summary": 300, "was": 300, "description": 600, "affected": 600}  # per value; labels and the rest have 120
 _NOTE_ROOM = 80
 
 
@@ -37,6 +38,7 @@ class Kind(StrEnum):
     """What a message says of an alert; `DIGEST` is only a message's own kind, where several differ."""
 
     FIRING = "firing"
+    UPDATE = "update"  # said before, and more is known of it
     STILL_FIRING = "still_firing"  # said before, and nobody has it in hand
     RESOLVED = "resolved"
     WAS_FIRING = "was_firing"  # began and ended before anyone was told
@@ -62,6 +64,12 @@ class Item:
     @property
     def last(self) -> Transition:
         return self.obligations[-1].transition
+
+    @property
+    def change(self) -> Transition:
+        """The last entry that changed something; where there are only updates, the last of them."""
+        changes = [o.transition for o in self.obligations if o.transition.updates is None]
+        return changes[-1] if changes else self.last
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +172,7 @@ def _title(items: Sequence[Item]) -> str:
 
 _HEADS = {
     Kind.FIRING: "FIRING",
+    Kind.UPDATE: "UPDATE",
     Kind.STILL_FIRING: "STILL FIRING",
     Kind.RESOLVED: "RESOLVED",
     Kind.WAS_FIRING: "WAS FIRING",
@@ -173,7 +182,7 @@ _HEADS = {
 def _state_words(item: Item) -> str:
     if item.kind is Kind.WAS_FIRING:
         return f"WAS FIRING {period(item.first.at, item.last.at)}, over"
-    corrected = " (corrected)" if item.last.retracts is not None and not item.reminder else ""
+    corrected = " (corrected)" if item.change.retracts is not None and not item.reminder else ""
     flapping = ", FLAPPING" if item.flaps else ""
     return _HEADS[item.kind] + corrected + flapping
 
@@ -188,12 +197,22 @@ def _lines(item: Item, known: Known) -> list[Line]:
     return [line for line in _all_lines(item, known) if line.value]
 
 
+def _affected(item: Item) -> str:
+    """Who is hurt, as far as that is known and this message is the first to say it or repeats the alert as it stands.
+
+    An end has it from an update that was still to be said: then nobody had heard it.
+    """
+    said = (o.transition.annotations.get(AFFECTED, "") for o in reversed(item.obligations))
+    return next(filter(None, said), "")
+
+
 def _brief(item: Item, known: Known) -> list[Line]:
     """What is read on a locked telephone: what, how bad, for how many, since when; and how to take it in hand."""
     found = [line for line in _all_lines(item, known) if line.value]
     numbers = [f"{line.name} {line.value}" for line in found if line.name in ("value", "users", "since", "over")]
     where = [line for line in found if line.name == "where"]
-    kept = [line for line in found if line.name in ("", "summary", "was", "note", "alert", "runbook", "why")]
+    told = ("", "summary", "was", "affected", "note", "alert", "runbook", "why")
+    kept = [line for line in found if line.name in told]
     late = [line for line in found if line.name == "data" and "late" in line.value]
     worded = any(line.name in ("summary", "was") for line in kept)
     head = [*kept[: 1 + worded], *(where if not worded else ())]
@@ -206,6 +225,7 @@ def _all_lines(item: Item, known: Known) -> Iterator[Line]:
     yield Line("", f"{_state_words(item)}: {last.rule} ({last.severity})")
     yield Line("was" if _was(last) else "summary", notes.get("summary", ""))
     yield Line("where", _where(last))
+    yield Line("affected", _affected(item))
     yield from _when_lines(item)
     yield Line("value", _value(item))
     yield Line("users", _users(item, known.most_users.get(last.alert_id)))
@@ -247,7 +267,7 @@ def _when_lines(item: Item) -> Iterator[Line]:
     yield Line("why", _ENDS.get(last.cause, ""))
 
 
-_FIRES = (Kind.FIRING, Kind.STILL_FIRING)
+_FIRES = (Kind.FIRING, Kind.UPDATE, Kind.STILL_FIRING)
 
 _ENDS = {
     Cause.RULE_CHANGED: "the rule or its account was changed or removed",
@@ -298,7 +318,7 @@ def _marks(item: Item, known: Known) -> str:
         marks.append(f"flapping: it began {item.flaps} times lately, {then}")
     if item.reminder and item.kind is Kind.FIRING:
         marks.append("it was muted until now")
-    if item.kind is Kind.FIRING and item.last.retracts is not None:
+    if item.kind is Kind.FIRING and item.change.retracts is not None:
         marks.append("corrected: the vendor revised its numbers, it fires after all")
     if item.last.cause is Cause.NO_DATA and item.kind in _FIRES:
         marks.append("the vendor answers, with no data")
@@ -319,7 +339,7 @@ def by_urgency(items: Sequence[Item]) -> list[Item]:
 
 def urgency(item: Item) -> tuple[int, int]:
     """Lower is more urgent: what fires, then what repeats, then what is over; the most severe of each first."""
-    kind = {Kind.FIRING: 0, Kind.STILL_FIRING: 1}.get(item.kind, 2)
+    kind = {Kind.FIRING: 0, Kind.UPDATE: 1, Kind.STILL_FIRING: 1}.get(item.kind, 2)
     return kind, {"critical": 0, "warning": 1}.get(item.last.severity, 2)
 
 

@@ -57,7 +57,7 @@ class Mutes:
     def in_hand(self, alert: Transition) -> bool:
         """Whether somebody acknowledged the alert as it is now."""
         ack = self.acks.get(alert.alert_id)
-        return ack is not None and alert.seq <= ack.seq
+        return ack is not None and alert.change <= ack.seq
 
 
 def silenced(alert: Transition, silences: Iterable[Silence], *, at: float, since: float) -> Dropped | None:

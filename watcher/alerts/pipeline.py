@@ -15,6 +15,7 @@ attempt returns, and meanwhile firing and resolve of a further episode gather an
 
 Groups: the first message of a group leaves after `group_wait`, the next no sooner than `group_interval` after it.
 When a group last spoke is given in; after a restart it is unknown and the group speaks at once: early beats late.
+An update says more of what was said: it neither waits for the interval nor begins one, so no page is late for it.
 When one alert of a group is due to be repeated, all that still fire in it are, so that they stay one message.
 
 The cap counts messages of an hour. The last one that fits takes everything that is ready, whatever its group, and says
@@ -168,7 +169,7 @@ def _news(alert: str, own: Sequence[Obligation], view: View, sorting: _Sorting, 
     flapping = view.limits.flapping
     flaps = flapping.flaps(view.began.get(alert, ()), now)
     if not flaps:
-        return _says(kept)
+        return _says(kept, told=view.told(alert))
     damped = damp(kept, told=view.told(alert), flaps=flaps, calm=flapping.calm, now=now)
     sorting.drop(damped.dropped, Dropped.FLAPPING)
     if damped.held is not None:
@@ -182,6 +183,8 @@ def _without_superseded(own: Sequence[Obligation]) -> tuple[list[Obligation], li
     void: list[Obligation] = []
     for obligation in own:
         retracts = obligation.transition.retracts
+        while retracts is not None and kept and _is_update(kept[-1]) and kept[-1].transition.at >= retracts:
+            void.append(kept.pop())
         if retracts is not None and kept and kept[-1].transition.at >= retracts:
             void += [kept.pop(), obligation]
         else:
@@ -189,14 +192,32 @@ def _without_superseded(own: Sequence[Obligation]) -> tuple[list[Obligation], li
     return kept, void
 
 
-def _says(own: Sequence[Obligation]) -> list[Item]:
-    """One item per beginning or end; a beginning whose end is known too is one item."""
+def _is_update(obligation: Obligation) -> bool:
+    return obligation.transition.updates is not None
+
+
+def _says(own: Sequence[Obligation], *, told: bool) -> list[Item]:
+    """One item per beginning or end; a beginning whose end is known too is one item.
+
+    An update goes with the beginning or the end that is said anyway. Alone it is an item of its own for who was `told`
+    that the alert fires, and the beginning itself for who was not.
+    """
     items: list[Item] = []
     for obligation in own:
-        if obligation.transition.state is State.FIRING:
-            items.append(Item(kind=Kind.FIRING, obligations=(obligation,)))
-        elif items and items[-1].kind is Kind.FIRING:
-            items[-1] = Item(kind=Kind.WAS_FIRING, obligations=(*items[-1].obligations, obligation))
+        before = items[-1] if items else None
+        begins = before is not None and before.kind in (Kind.FIRING, Kind.UPDATE)
+        if (
+            before is not None
+            and begins
+            and (_is_update(obligation) or obligation.transition.state is not State.FIRING)
+        ):
+            kind = before.kind
+            if not _is_update(obligation):
+                kind = Kind.WAS_FIRING if kind is Kind.FIRING else Kind.RESOLVED
+            items[-1] = Item(kind=kind, obligations=(*before.obligations, obligation))
+        elif obligation.transition.state is State.FIRING:
+            kind = Kind.UPDATE if _is_update(obligation) and told else Kind.FIRING
+            items.append(Item(kind=kind, obligations=(obligation,)))
         else:
             items.append(Item(kind=Kind.RESOLVED, obligations=(obligation,)))
     return items
@@ -220,11 +241,21 @@ def _passes(
         reason = view.mutes.muted(item.first, firing, at=now, since=item.obligations[0].created_at)
         if reason is None and not timing(item.obligations[0]).speaks(now):
             reason = Dropped.OFF_HOURS
-        if reason is not None and item.kind is Kind.FIRING:
+        if reason is None and _is_update(item.obligations[0]):
+            reason = _unwanted(item, view, now)
+        if reason is not None and item.kind in (Kind.FIRING, Kind.UPDATE):
             sorting.waits.append(_next_minute(now))
     if reason is not None:
         sorting.drop(item.obligations, reason)
     return reason is None
+
+
+def _unwanted(item: Item, view: View, now: float) -> Dropped | None:
+    """Why an update is not said: like a repeat it may not disturb who has it in hand, nor take the room of news."""
+    if view.mutes.in_hand(item.last):
+        return Dropped.IN_HAND
+    lately = sum(at > now - HOUR for at in view.sent)
+    return Dropped.NO_ROOM if item.kind is Kind.UPDATE and 2 * lately >= view.limits.per_hour else None
 
 
 def _reminders(
@@ -305,9 +336,10 @@ def _paced(
         return []
     pace = timing(items[0].obligations[0])
     due, reason = _due(group, items, view.spoke_at, pace, now)
-    ready = _fitting(items) if due <= now else []
-    if rest := items[len(ready) :]:
-        if ready:
+    ready = _fitting(items if due <= now else [item for item in items if item.kind is Kind.UPDATE])
+    taken = set(map(id, ready))
+    if rest := [item for item in items if id(item) not in taken]:
+        if ready and due <= now:
             due, reason = now + pace.interval, Held.GROUP_INTERVAL
         sorting.hold([o for item in rest if not item.reminder for o in item.obligations], reason, due)
     return [_draft((group,), ready)] if ready else []
@@ -366,6 +398,8 @@ def _draft(groups: tuple[Group, ...], items: Sequence[Item]) -> Draft:
     ids = sorted(o.id for item in items for o in item.obligations)
     digest = hashlib.sha256("\n".join(ids).encode()).hexdigest()[:16]
     reason = Said.NEWS
-    if all(item.reminder for item in items):
+    if all(item.kind is Kind.UPDATE for item in items):
+        reason = Said.UPDATE
+    elif all(item.reminder for item in items):
         reason = Said.REPEAT if any(item.kind is Kind.STILL_FIRING for item in items) else Said.UNMUTED
     return Draft(id=digest, groups=groups, items=tuple(items), reason=reason)

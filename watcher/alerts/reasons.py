@@ -22,6 +22,8 @@ class Dropped(StrEnum):
     MAINTENANCE = "maintenance"
     OFF_HOURS = "off_hours"  # of every route that takes it to this target
     FLAPPING = "flapping"  # one of the changes between two that were said
+    IN_HAND = "in_hand"  # an update of what somebody acknowledged
+    NO_ROOM = "no_room"  # an update where the target heard half of what it may hear this hour: the rest is for news
     NOT_TOLD = "not_told"  # the end of what this target never heard of
 
 
@@ -43,4 +45,5 @@ class Said(StrEnum):
     NEWS = "news"  # something began or ended
     REPEAT = "repeat"  # it still fires, and nobody has it in hand
     UNMUTED = "unmuted"  # it still fires, and what muted it is over
+    UPDATE = "update"  # it fires as was said, and more is known of it
     SUMMARY = "summary"  # what the cap held back, in one message

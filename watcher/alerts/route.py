@@ -106,9 +106,10 @@ class Obliged:
 def oblige(transitions: Sequence[Transition], routing: Routing, told: Told, *, now: float) -> Obliged:
     """The obligations of transitions that became known together, in the order recorded.
 
-    FIRING obliges those routed and not told; RESOLVED, and a correction out of FIRING, those told; PENDING and INACTIVE
-    nobody. A pair that both became known now and ended more than `page_ended_within` ago is dropped at birth, and so is
-    what no route takes: recorded with its reason, never lost in silence.
+    FIRING obliges those routed and not told; an update of it those routed and told, if there are any; RESOLVED, and a
+    correction out of FIRING, those told; PENDING and INACTIVE nobody. A pair that both became known now and ended more
+    than `page_ended_within` ago is dropped at birth, and so is what no route takes: recorded with its reason, never
+    lost in silence.
 
     Ask once per batch. Where the commit fails, keep the result, offer it to the outboxes and commit it later as it is:
     asked again together with later transitions, the answer could differ from what has been said from memory.
@@ -123,7 +124,11 @@ def oblige(transitions: Sequence[Transition], routing: Routing, told: Told, *, n
         later = ahead[transition.alert_id]
         later.popleft()
         holders = after.get(transition.alert_id, frozenset())
-        if transition.state is State.FIRING:
+        if transition.updates is not None and holders:
+            groups = routing.recipients(transition)
+            due = {target: group for target, group in groups.items() if target in holders}
+            obligations += [_obligation(transition, target, group, now, "") for target, group in due.items()]
+        elif transition.state is State.FIRING:
             routed = routing.recipients(transition)
             if not routed and not holders:
                 unrouted += 1

@@ -17,6 +17,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from watcher.alerts.affected import AffectedSettings
 from watcher.alerts.hours import DAYS, Hours, Weekly
 from watcher.alerts.limits import Flapping, Limits
 from watcher.alerts.maintenance import Maintenance
@@ -201,6 +202,7 @@ class AlertsSettings(Strict):
     maintenance: tuple[MaintenanceSettings, ...] = ()
     flapping: FlappingSettings = FlappingSettings()
     delivery: DeliverySettings = DeliverySettings()
+    affected: AffectedSettings = AffectedSettings()
 
     def limits(self) -> Limits:
         """How much each target hears."""

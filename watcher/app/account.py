@@ -18,7 +18,9 @@ from functools import partial
 import anyio
 
 from watcher import log
+from watcher.alerts.affected import AffectedSettings
 from watcher.app.attention import Attention
+from watcher.app.inquiry import Inquiries
 from watcher.app.recorder import Recorder
 from watcher.app.sight import Sight
 from watcher.app.worst import named
@@ -27,15 +29,18 @@ from watcher.budget.purse import LookPurse
 from watcher.budget.quota import Refusal
 from watcher.clock import MINUTE, Clock, real_deadline, real_monotonic
 from watcher.errors import ProviderError, Reason, StoreError
-from watcher.model import USERS, Answer, Commit, Gap, LedgerStore, Query, Source
+from watcher.model import USERS, Answer, Commit, Gap, LedgerStore, Query, Source, Transition
 from watcher.rules.engine import Engine, Verdicts
-from watcher.schedule.state import Policy, QueryState, Slot, extra_requests, failed, looked, rewound, wanted
+from watcher.schedule.state import Policy, QueryState, Slot, Why, extra_requests, failed, looked, rewound, wanted
 from watcher.workers import Workers
 
 LONGEST_LOOK = 30.0  # real seconds, pages and second domains included
 STORE_RETRY = 10.0  # run seconds until a ledger that could not write is asked again
 LONGEST_NAP = float(MINUTE)  # run seconds between two looks at the schedule, whatever it said
 LONGEST_HELD = 300.0  # run seconds that an answer waits for the users query, as a verdict does for a `require`
+
+YIELDING = frozenset({Why.DUE, Why.NEAR, Why.SIBLING, Why.HINT})
+"""Looks that no page and no promise waits for: who is affected by an alert that fires is asked before them."""
 
 OK = "ok"
 LEARNED = "learned"  # the note that a source gets back at the next start
@@ -72,6 +77,8 @@ class AccountLoop:
         attention: Attention,
         notes: LedgerStore,
         workers: Workers,
+        affected: AffectedSettings,
+        firing: Mapping[str, Transition],
     ) -> None:
         self.engine = engine
         self.ledger = ledger
@@ -89,7 +96,20 @@ class AccountLoop:
         self._attention = attention
         self._notes = notes
         self._workers = workers
+        self._firing = firing
         self._log = log.get("account").bind(account=account)
+        self.inquiries = Inquiries(
+            settings=affected,
+            account=account,
+            source=source,
+            ledger=ledger,
+            policy=policy,
+            engine=engine,
+            recorder=recorder,
+            clock=clock,
+            notes=notes,
+            workers=workers,
+        )
         self._held: dict[str, Answer] = {}  # silent ones, until it is known whether anybody was there
         self._tellers: dict[str, Answer] = {}  # by query, the newest that can name the calls behind its values
         self._stopping = False
@@ -108,6 +128,7 @@ class AccountLoop:
         self.states = tuple(
             QueryState(query=q, covered_until=self._on_run_clock(self.covered.get(q.id))) for q in self.source.queries
         )
+        await self.inquiries.resume(self._firing.values(), self.states)
 
     def hint(self, project: str) -> None:
         """Somebody outside says that something is wrong with a project now: look soon, and believe nothing more."""
@@ -131,9 +152,14 @@ class AccountLoop:
         usage = self.ledger.usage(now)
         self.sight.budget(usage, now)
         self.slot = self._policy.next(self.states, usage, now)
-        if self.slot.query_id is None or self.slot.at > now:
-            return self._wake_at(self.slot.at, now)
-        return await self._look(self.queries[self.slot.query_id], self.slot)
+        due = self.slot.query_id is not None and self.slot.at <= now
+        back = self.slot.at
+        if not due or self.slot.reason in YIELDING:
+            back = min(back, asked := await self.inquiries.step(self.states))
+            due = due and asked > now
+        if due and self.slot.query_id is not None:
+            return await self._look(self.queries[self.slot.query_id], self.slot)
+        return self._wake_at(back, now)
 
     # ── one look ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -205,9 +231,11 @@ class AccountLoop:
         """Judge an answer and record everything that follows from it."""
         now = self._clock.now()
         verdicts = self.engine.receive(answer, now)
-        if answer.worst is not None:
+        if answer.worst is not None or answer.splits is not None:
             self._tellers[answer.query.id] = answer
-        verdicts = replace(verdicts, transitions=named(verdicts.transitions, self._tellers.values()))
+        said = named(verdicts.transitions, self._tellers.values())
+        said = self.inquiries.note(said, (*self._tellers.values(), answer), self.states)
+        verdicts = replace(verdicts, transitions=said)
         skipped = self._attention.received(answer, verdicts.transitions, self.covered)
         self.covered |= skipped
         self.states = tuple(
@@ -255,6 +283,9 @@ class AccountLoop:
 
     async def _record_verdicts(self, verdicts: Verdicts) -> None:
         self._attention.judged(verdicts.transitions)
+        verdicts = replace(
+            verdicts, transitions=self.inquiries.note(verdicts.transitions, self._tellers.values(), self.states)
+        )
         if verdicts.transitions or verdicts.alerts or verdicts.forgotten:
             await self._recorder.record(
                 Commit(alerts=verdicts.alerts, forgotten=verdicts.forgotten, transitions=verdicts.transitions)

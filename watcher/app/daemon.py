@@ -420,6 +420,8 @@ class Daemon:
                 attention=Attention(queries=account.queries, rules=parts.config.rules),
                 notes=store,
                 workers=self._store_workers,
+                affected=parts.config.alerts.affected,
+                firing=parts.desk.firing,
             )
             await parts.recorder.record(_commit(verdicts))
             await loop.run()

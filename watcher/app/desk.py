@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from watcher import log
+from watcher.alerts.affected import AFFECTED
 from watcher.alerts.desk import MAX_SILENCES, Desk, new_silence, unseen
 from watcher.alerts.mutes import silenced
 from watcher.app.recorder import Recorder
 from watcher.clock import Clock, rfc3339
 from watcher.errors import Refused
 from watcher.model import Ack, Commit, Silence, State, Store, StoreReader, Transition
-from watcher.web.shapes import Alert, ChangedAck, ChangedSilence, NewAck, NewSilence, ShownAck, ShownSilence
+from watcher.web.shapes import Affected, Alert, ChangedAck, ChangedSilence, NewAck, NewSilence, ShownAck, ShownSilence
 
 
 class Live:
@@ -131,7 +132,7 @@ def alert_shape(
 ) -> Alert:
     """One alert that fires or is about to; `blind` are the accounts that cannot be seen."""
     unjudged = blind.get(entry.labels.get("account", "")) if entry.signal else None
-    held = ack if ack is not None and entry.seq <= ack.seq else None
+    held = ack if ack is not None and entry.change <= ack.seq else None
     fires = entry.state is State.FIRING
     return Alert(
         id=entry.alert_id,
@@ -146,6 +147,13 @@ def alert_shape(
         normal=entry.normal,
         users=entry.users,
         summary=entry.annotations.get("summary", ""),
+        affected=[
+            Affected(
+                dimension=str(h.dimension), group=h.group, signal=h.signal, value=h.value, users=h.users, base=h.base
+            )
+            for h in entry.affected
+        ],
+        affected_says=entry.annotations.get(AFFECTED, ""),
         silenced=silenced(entry, silences, at=now, since=now) is not None,
         acknowledged_by=None if held is None else held.author,
         unjudged_since=None if unjudged is None else _time(unjudged.starts_at),

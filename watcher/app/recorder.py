@@ -68,7 +68,7 @@ class Recorder:
             now = self._clock.now()
             obliged = oblige(step.transitions, self._routing, self._told, now=now)
             self._told = obliged.told
-            self.entered.update(t.state for t in step.transitions)
+            self.entered.update(t.state for t in step.transitions if t.updates is None)
             self._count_unrouted(obliged.unrouted, step)
             silences = [*step.silences, *self._desk.ended_with(step.transitions, now)]
             self._desk.note(step.transitions, silences=silences, acks=step.acks, now=now)

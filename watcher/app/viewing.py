@@ -256,6 +256,7 @@ def _entry(entry: Transition) -> shapes.LogEntry:
         threshold=entry.threshold,
         users=entry.users,
         retracts=rfc3339(entry.retracts),
+        updates=entry.updates,
     )
 
 

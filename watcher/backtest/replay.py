@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
+from watcher.alerts.affected import AffectedSettings
 from watcher.alerts.desk import Desk
 from watcher.alerts.outbox import Outbox
 from watcher.alerts.route import Routing
@@ -146,6 +147,8 @@ def _loop(
         attention=Attention(queries=account.queries, rules=config.rules),
         notes=messages.store,
         workers=InlineWorkers(),
+        affected=AffectedSettings(per_day=0),  # a recording has no groups
+        firing={},
     )
 
 

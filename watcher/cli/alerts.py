@@ -39,6 +39,8 @@ def alerts(config: Path, as_json: bool) -> None:
         note = f" ({', '.join(marks)})" if marks else ""
         line = f"{alert['id']} {alert['state']} {alert['severity']} {alert['rule']} since {alert['starts_at']} {where}"
         click.echo(clip(line + note, 500))
+        if alert["affected_says"]:
+            click.echo(clip(f"  affected: {alert['affected_says']}", 500))
 
 
 @click.command()

@@ -14,7 +14,7 @@ from __future__ import annotations
 import copy
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from watcher import log
 from watcher.errors import clip
@@ -156,6 +156,19 @@ class Engine:
                     alert.holes = ()
                     step.changed[alert.id] = memory.save(alert)
         return step.verdicts()
+
+    def say_more(self, entry: Transition) -> Verdicts:
+        """Append what is an update of an alert's last entry (`Transition.updates`) under the next number.
+
+        Nothing where the alert no longer fires or another entry was said meanwhile. Neither mark nor timeline moves, so
+        the fold of the log is what it was (invariant 3).
+        """
+        alert = next((a for a in self._boards.alerts() if a.id == entry.alert_id), None)
+        if alert is None or alert.state is not State.FIRING or alert.seq != entry.seq:
+            return Verdicts()
+        alert.seq += 1
+        said = replace(entry, seq=alert.seq, updates=entry.change, retracts=None)
+        return Verdicts(transitions=(said,), alerts=(memory.save(alert),))
 
     def reload(self, rules: Sequence[Rule], now: float) -> Verdicts:
         """Judge by other rules from now on (invariant 10).

@@ -66,6 +66,26 @@ class AdaptivePolicy:
         slots = [_next(_group(ids, states, pools, self._gaps, now)) for ids in groups]
         return min(slots, key=lambda slot: slot.at, default=Slot(query_id=None, at=math.inf, reason=Why.IDLE))
 
+    def spare(
+        self, states: Sequence[QueryState], usage: Sequence[UsageView], pools: Sequence[str], now: float
+    ) -> float:
+        """See `Policy`. Paid from the reserve like evidence. The last room of a short quota is for promises, and for
+        looks that a page waits for."""
+        if not failing(states) and any(s.query.pools == tuple(pools) for s in states):
+            standing = {pool: tuple(views) for pool, views in groupby(usage, key=lambda view: view.pool)}
+            group = _Group(
+                [s for s in states if s.query.pools == tuple(pools)],
+                [self._pool(pool, standing[pool], states, now) for pool in pools],
+                self._gaps,
+                now,
+                calm=True,
+            )
+            if group.spare >= 1 and max(group.blind_until, group.spent_until) <= now:
+                due = min([_promised(group).at, *map(group.ready, filter(_confirms, group.states))])
+                alone = group.room >= 2 or due > group.soonest + group.jam
+                return group.soonest if alone else max(due, group.soonest) + 1.0
+        return math.inf
+
     def _pool(self, pool: str, views: Sequence[UsageView], states: Sequence[QueryState], now: float) -> _Pool:
         """How a pool stands, and how fast its queries are to be looked at."""
         members = [s for s in states if pool in s.query.pools]
@@ -242,6 +262,12 @@ def _evidence(group: _Group) -> Slot | None:
     if best is None or chosen is None:
         return None
     return Slot(query_id=chosen[0].query.id, at=best[0], reason=chosen[1])
+
+
+def _confirms(state: QueryState) -> bool:
+    """Whether a page waits for this look."""
+    pending = state.evidence is not None and state.evidence.reason is Why.PENDING
+    return (state.urgent or pending) and not state.idle and not state.failures
 
 
 def _turn(group: _Group) -> Slot | None:

@@ -43,6 +43,18 @@ class EvenPolicy:
         slots = [_next(_group(pools, states, standing, now), troubled, now) for pools in groups]
         return min(slots, key=lambda slot: slot.at, default=Slot(query_id=None, at=math.inf, reason=Why.IDLE))
 
+    def spare(
+        self, states: Sequence[QueryState], usage: Sequence[UsageView], pools: Sequence[str], now: float
+    ) -> float:
+        """See `Policy`. From what the day has for looks out of turn, and never the last room of a short quota."""
+        mine = [view for view in usage if view.pool in pools]
+        if failing(states) or not mine or min(view.left for view in mine) < 2:
+            return math.inf
+        for view in (v for v in mine if v.window_seconds == DAY):
+            if view.left - (1 - RESERVE) * view.allowed * max(0.0, view.resets_at - now) / DAY < 1:
+                return math.inf
+        return max([now, *(view.free_at for view in mine)])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Group:

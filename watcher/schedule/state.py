@@ -135,6 +135,13 @@ class Policy(Protocol):
         """The next slot, never before `now`. To be asked again after every look, and when anything becomes urgent."""
         ...
 
+    def spare(
+        self, states: Sequence[QueryState], usage: Sequence[UsageView], pools: Sequence[str], now: float
+    ) -> float:
+        """When a request of these pools could leave that is no look; infinity where promises and reserve have none to
+        give now. To be asked again then: it may be later."""
+        ...
+
 
 _LONGEST_WISH = float(DAY)
 """Seconds for which a vendor may ask for a pause; a longer wait means that the clock was set back meanwhile."""

@@ -53,10 +53,22 @@ class NewAck(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 # ── alerts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+class Affected(Shape, frozen=True, kw_only=True):
+    """A group of users that stands out: its value of `signal` and its users, beside the whole's value (`base`)."""
+
+    dimension: str
+    group: str
+    signal: str
+    value: float
+    users: float
+    base: float
+
+
 class Alert(Shape, frozen=True, kw_only=True):
     """An alert that fires or is about to. `unjudged_since`: its account cannot be seen, so it stands as it was.
 
-    `normal` is what would have been usual, where its rule compares with that.
+    `normal` is what would have been usual, where its rule compares with that. `affected_says` is who is hurt in words,
+    or why that is not known; empty while nobody has asked.
     """
 
     id: str
@@ -71,6 +83,8 @@ class Alert(Shape, frozen=True, kw_only=True):
     normal: float | None
     users: float | None
     summary: str
+    affected: list[Affected]
+    affected_says: str
     silenced: bool
     acknowledged_by: str | None
     unjudged_since: Time | None
@@ -120,7 +134,10 @@ class PastAlert(Shape, frozen=True, kw_only=True):
 
 
 class LogEntry(Shape, frozen=True, kw_only=True):
-    """A change of an alert's state at an event time, and when that became known."""
+    """A change of an alert's state at an event time, and when that became known.
+
+    Where `updates` is set nothing changed: more became known of the entry with that number.
+    """
 
     seq: int
     state: str
@@ -131,6 +148,7 @@ class LogEntry(Shape, frozen=True, kw_only=True):
     threshold: float | None
     users: float | None
     retracts: Time | None
+    updates: int | None
 
 
 class Message(Shape, frozen=True, kw_only=True):

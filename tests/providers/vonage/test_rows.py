@@ -38,7 +38,12 @@ def put(grid: Grid, given_: list[Given], memos: dict[int, StreamMemo], tally: Ta
 
 
 def everybody(streams: int) -> Who:
-    return Who(session=np.zeros(streams, np.int64), publishes=np.ones(streams, np.bool_), source=np.full(streams, -1))
+    return Who(
+        session=np.zeros(streams, np.int64),
+        publishes=np.ones(streams, np.bool_),
+        source=np.full(streams, -1),
+        client=np.full(streams, -1),
+    )
 
 
 @given(st.lists(stat, max_size=60))
@@ -138,6 +143,7 @@ def test_a_stall_is_counted_at_its_source() -> None:
         session=np.zeros(4, np.int64),
         publishes=np.array([True, False, True, False]),
         source=np.array([-1, 0, -1, 2]),
+        client=np.full(4, -1),
     )
     found = votes(grid, BASE + WIDTH, who)
     assert found is not None

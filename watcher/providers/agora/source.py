@@ -8,7 +8,7 @@ from typing import Protocol
 import httpx
 
 from watcher.clock import Clock
-from watcher.model import Answer, Purse, Query
+from watcher.model import Answer, Dimension, Purse, Query, Series, Source, Split, Splitter, Splitting
 from watcher.providers.agora.client import RealtimeClient
 from watcher.providers.agora.domains import Domains
 from watcher.providers.agora.exchange import Exchange
@@ -19,6 +19,7 @@ from watcher.providers.agora.inspector.sample import CallSample
 from watcher.providers.agora.queries import DAYS, REALTIME, SAMPLES, Target, targets
 from watcher.providers.agora.realtime import Realtime
 from watcher.providers.agora.settings import AgoraAccount, window
+from watcher.providers.agora.splits import Splits
 from watcher.providers.vendortime import VendorTime
 
 
@@ -84,6 +85,8 @@ class AgoraSource:
         self._clock = clock
         self._vendor_time = vendor_time
         self._lookers = dict(self._looking())
+        limits = settings.limits()
+        self._splits = Splits(self._of(REALTIME), self.client, limits, settings.margin) if limits is not None else None
 
     @property
     def queries(self) -> tuple[Query, ...]:
@@ -92,6 +95,15 @@ class AgoraSource:
     async def look(self, query: Query, covered: int | None, purse: Purse) -> Answer:
         """See `model.Source`. Raises `ProviderError`; `KeyError` for a foreign query."""
         return await self._lookers[query.id].look(query, covered, purse)
+
+    def splitting(self, series: Series) -> Splitting | None:
+        """See `model.Splitter`."""
+        return None if self._splits is None else self._splits.splitting(series)
+
+    async def split(self, series: Series, dimension: Dimension, start: int, purse: Purse) -> Split:
+        """See `model.Splitter`; only for what `splitting` offers."""
+        assert self._splits is not None
+        return await self._splits.split(series, dimension, start, purse)
 
     async def aclose(self) -> None:
         await self._exchange.aclose()
@@ -138,3 +150,8 @@ class AgoraSource:
 
     def _of(self, family: str) -> tuple[Target, ...]:
         return tuple(target for target in self._targets if target.query.family == family)
+
+
+def _ports(source: AgoraSource) -> tuple[Source, Splitter]:
+    """That an `AgoraSource` is both is for the type checker to say."""
+    return source, source

@@ -12,6 +12,7 @@ roster     sessions, meetings, streams: how far each was read
 reader     discovery, counts, new rows
 rows       rows in memory, each once
 points     from rows to signals
+clients    whose streams they are: SDK, browser, country
 units      what the vendor's numbers mean
 stats      a look at Advanced Insights
 live       webhooks and REST: who is there now

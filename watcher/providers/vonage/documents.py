@@ -26,6 +26,7 @@ _STATS = (
     "videoResolution"
 )
 _PAGE = "pageInfo{hasNextPage endCursor}"
+_CONNECTION = "connectionId createdAt destroyedAt sdkType sdkVersion browser browserVersion country"
 _PARTY = "connectionId createdAt destroyedAt stream{streamId} streamStatsCollection{totalCount}"
 
 
@@ -53,7 +54,7 @@ def counts(project: str) -> str:
     inside = (
         f"sessionId meetings(start:$since,first:{MEETINGS},endCursor:$after){{{_PAGE} resources{{"
         f"meetingId createdAt destroyedAt "
-        f"connections(first:{PEOPLE}){{{_PAGE} resources{{createdAt destroyedAt}}}} "
+        f"connections(first:{PEOPLE}){{{_PAGE} resources{{{_CONNECTION}}}}} "
         f"publishers(first:{PEOPLE}){{{_PAGE} resources{{{_PARTY}}}}}}}}}"
     )
     return _query(
@@ -71,7 +72,7 @@ def probe(project: str) -> str:
 def more(project: str, kind: str) -> str:
     """A further page of a meeting's `connections`, `publishers` or `subscribers`."""
     fields = {
-        "connections": "createdAt destroyedAt",
+        "connections": _CONNECTION,
         "publishers": _PARTY,
         "subscribers": f"subscriberId {_PARTY}",
     }[kind]

@@ -70,11 +70,13 @@ class Scale(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Who:
-    """By stream: its session, whether it publishes, and the publisher that a subscription receives (-1: unknown)."""
+    """By stream: its session, whether it publishes, the publisher that a subscription receives, the kind of client that
+    it comes from (-1: unknown, both)."""
 
     session: Ints
     publishes: Bools
     source: Ints
+    client: Ints
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
@@ -31,6 +31,7 @@ from watcher.errors import ProviderError, Reason
 from watcher.log import get
 from watcher.providers.vonage import documents, readings, wire
 from watcher.providers.vonage.client import OutOfBudget, Talk, VendorRefusal
+from watcher.providers.vonage.clients import Client, client_of
 from watcher.providers.vonage.refusals import Action
 from watcher.providers.vonage.roster import OPEN, Meeting, Roster, Session, Stream
 from watcher.providers.vonage.rows import AHEAD, KEEP, NEVER, WIDTH, Grid, Ints, StreamMemo, milliseconds
@@ -203,10 +204,11 @@ class Reader:
         crowd = [readings.span(c.created_at, c.destroyed_at) for c in connections]
         mine.crowd = np.array([pair for pair in crowd if pair[0] != NEVER], np.int64).reshape(-1, 2)
         publishers = await self._everybody(talk, session, mine, "publishers", meeting.publishers)
-        self._streams_of(talk, session, mine, "publishers", publishers, moment)
+        clients = {c.connection_id: client_of(c) for c in connections if c.connection_id}
+        self._streams_of(talk, session, mine, "publishers", publishers, moment, clients)
         if session.named or session.subscribers_until > moment.now:
             subscribers = await self._everybody(talk, session, mine, "subscribers", None)
-            self._streams_of(talk, session, mine, "subscribers", subscribers, moment)
+            self._streams_of(talk, session, mine, "subscribers", subscribers, moment, clients)
         if mine.ended == OPEN and any(stream.total for stream in mine.publishers.values()):
             self.shows_running = True
         if mine.ended == OPEN:
@@ -237,7 +239,14 @@ class Reader:
         return found
 
     def _streams_of(
-        self, talk: Talk, session: Session, meeting: Meeting, kind: str, parties: Sequence[wire.Party], moment: Moment
+        self,
+        talk: Talk,
+        session: Session,
+        meeting: Meeting,
+        kind: str,
+        parties: Sequence[wire.Party],
+        moment: Moment,
+        clients: Mapping[str, Client],
     ) -> None:
         seen: set[str] = set()
         twice = 0
@@ -254,7 +263,14 @@ class Reader:
                 continue
             seen.add(name)
             stream = self.roster.stream(
-                session, meeting, kind=kind, party=name, source=source or "", began=began, now=moment.now
+                session,
+                meeting,
+                kind=kind,
+                party=name,
+                source=source or "",
+                began=began,
+                now=moment.now,
+                client=clients.get(party.connection_id or "", Client()),
             )
             if stream is None:
                 talk.tally[Oddity.OVERFLOW] += 1

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from watcher.clock import MINUTE
+from watcher.providers.vonage.clients import MAX_CLIENTS, Client
 from watcher.providers.vonage.points import Who
 from watcher.providers.vonage.rows import KEEP, Ints, StreamMemo
 
@@ -28,6 +29,8 @@ OPEN = int(np.iinfo(np.int64).max)  # the end of what has not ended
 
 _RECENT = 64  # times of the newest rows that are remembered per stream
 _BACK = 12  # rows that a failed check goes back first
+
+_NOBODY = Client()
 
 MeetingKey = tuple[str, int]
 
@@ -138,6 +141,8 @@ class Roster:
         self._session_of: list[int] = []
         self._publishes: list[bool] = []
         self._source: list[int] = []
+        self._client: list[int] = []
+        self._clients: dict[Client, int] = {}
         self._free: deque[tuple[float, int]] = deque()
         self._old_names: deque[tuple[float, int]] = deque()
         self._who: Who | None = None
@@ -156,7 +161,16 @@ class Roster:
         return known
 
     def stream(
-        self, session: Session, meeting: Meeting, *, kind: str, party: str, source: str, began: int, now: float
+        self,
+        session: Session,
+        meeting: Meeting,
+        *,
+        kind: str,
+        party: str,
+        source: str,
+        began: int,
+        now: float,
+        client: Client = _NOBODY,
     ) -> Stream | None:
         """The stream of a meeting, known from now on; None where there are too many."""
         own = meeting.publishers if kind == "publishers" else meeting.subscribers
@@ -170,6 +184,7 @@ class Roster:
             self._publishes[index] = kind == "publishers"
             publisher = meeting.publishers.get(source) if kind == "subscribers" else None
             self._source[index] = publisher.memo.index if publisher is not None else -1
+            self._client[index] = self._kind(client)
             self._who = None
             found = own[party] = Stream(
                 id=party, kind=kind, memo=StreamMemo(index=index, began=began), ended=OPEN, place=0
@@ -183,8 +198,23 @@ class Roster:
                 session=np.array(self._session_of, np.int64),
                 publishes=np.array(self._publishes, np.bool_),
                 source=np.array(self._source, np.int64),
+                client=np.array(self._client, np.int64),
             )
         return self._who
+
+    @property
+    def clients(self) -> Sequence[Client]:
+        """The kinds of client known, as `Who.client` counts them."""
+        return tuple(self._clients)
+
+    def _kind(self, client: Client) -> int:
+        """Its number; -1 where nothing is said of it, and where there are too many."""
+        if not any(client):
+            return -1
+        if client not in self._clients and len(self._clients) >= MAX_CLIENTS:
+            self.overflow += 1
+            return -1
+        return self._clients.setdefault(client, len(self._clients))
 
     def end_meeting(self, session: Session, meeting: Meeting, now: float) -> None:
         """It is over and read: forget all but its name."""
@@ -242,4 +272,5 @@ class Roster:
         self._session_of.append(0)
         self._publishes.append(False)
         self._source.append(-1)
+        self._client.append(-1)
         return len(self._session_of) - 1

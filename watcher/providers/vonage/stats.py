@@ -25,9 +25,9 @@ import numpy as np
 from watcher.clock import HOUR, MINUTE, Clock, hhmm
 from watcher.errors import ProviderError, Reason, clip
 from watcher.log import get
-from watcher.model import USERS, Answer, Points, Purse, Query, Series, Span
+from watcher.model import USERS, Answer, Points, Purse, Query, Series, Span, Split
 from watcher.providers.vendortime import VendorTime
-from watcher.providers.vonage import points
+from watcher.providers.vonage import clients, points
 from watcher.providers.vonage.calendar import Window, window_at
 from watcher.providers.vonage.client import Client, OutOfBudget, VendorRefusal
 from watcher.providers.vonage.live import Live
@@ -303,6 +303,7 @@ class StatsWatch:
             lost=lost,
             oddities={str(oddity): count for oddity, count in tally.items() if count},
             worst=self._worst,
+            splits=self._splits,
         )
 
     def _settled(self, asked: Span, moment: Moment) -> int:
@@ -420,6 +421,28 @@ class StatsWatch:
             f"of {value.weight:.0f} streams"
             for number, value in ranked[:_WORST]
             if low_is_bad or value.value > 0
+        )
+
+    def _splits(self, series: Series, at: int) -> tuple[Split, ...]:
+        """A value by its streams' clients; nothing where nobody can tell."""
+        who = self.roster.who()
+        votes = points.votes(self.grid, at - WIDTH, who) if series.signal in MEASURED else None
+        if votes is None:
+            return ()
+        chosen = who.publishes[votes.stream]
+        if series.channel:
+            session = self.roster.sessions.get(self._channels.get(series.channel, ""))
+            if session is None:
+                return ()
+            chosen = who.session[votes.stream] == session.number
+        return clients.splits(
+            votes,
+            chosen,
+            who.client[votes.stream],
+            self.roster.clients,
+            signal=series.signal,
+            scale=self.units.scale(),
+            lines=self._lines,
         )
 
 

@@ -77,12 +77,17 @@ class Stream(msgspec.Struct, rename="camel"):
 
 
 class Party(msgspec.Struct, rename="camel"):
-    """A publisher or a subscriber."""
+    """A publisher, a subscriber, or a connection."""
 
     subscriber_id: str | None = None
     connection_id: str | None = None
     created_at: str | None = None
     destroyed_at: str | None = None
+    sdk_type: str | None = None
+    sdk_version: str | None = None
+    browser: str | None = None
+    browser_version: str | None = None
+    country: str | None = None
     stream: Stream | None = None
     stream_stats_collection: Stats | None = None
 
@@ -191,7 +196,7 @@ _DECODER = msgspec.json.Decoder(Body)
 _KINDS: Mapping[str, type | tuple[type, ...]] = {
     **dict.fromkeys(("createdAt", "destroyedAt", "intervalStart", "videoResolution", "endCursor"), str),
     **dict.fromkeys(("sessionId", "meetingId", "streamId", "subscriberId", "connectionId"), str),
-    **dict.fromkeys(("country", "sdkType", "browser"), str),
+    **dict.fromkeys(("country", "sdkType", "sdkVersion", "browser", "browserVersion"), str),
     **dict.fromkeys(("hasAudio", "hasVideo", "hasNextPage"), bool),
     **dict.fromkeys(("audioPacketLoss", "audioLatencyMs", "audioBitrateKbps"), (int, float)),
     **dict.fromkeys(("videoPacketLoss", "videoLatencyMs", "videoBitrateKbps"), (int, float)),

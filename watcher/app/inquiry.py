@@ -1,0 +1,375 @@
+"""Who is affected: a question about an alert that fires, asked when there is a request to spare, answered as an update.
+
+    transitions that fire ─► known already? ─► said in the page itself
+                                  │ no
+                                  ▼
+            inquiry (one per project and product) ─► spare? cap? ─► one request per dimension ─► stand out ─► update
+
+The page has been recorded before anything is asked, so it is never late for this (design, section 4: promises first).
+Where a source knows the groups from what it has read (`Answer.splits`), they are in the first message and cost nothing.
+Where it must be asked (`Splitter`), alerts of one product within `CALM` are one incident and share one answer.
+
+Three things bound what it costs: the policy, which says when a request can be spared; the day's cap (`allowance`),
+which holds through restarts; the source's patience, after which the update says what there is, or that the budget did
+not allow it. Where that is known when the alert fires, the page says so itself and no second message comes.
+
+Questions are kept in memory, and the log says which are open: an alert that fires, was found less than the patience
+ago and says nothing of whom it hurts is asked about again after a restart (`resume`). Update and memory of the alert
+are recorded as one, so nothing is said twice; what had been answered before a crash is paid for once more, within the
+cap. Later than the patience nothing is said: whoever was paged has long looked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from watcher import log
+from watcher.alerts.affected import AFFECTED, AffectedSettings, says, stand_out
+from watcher.app.allowance import Allowance
+from watcher.app.recorder import Recorder
+from watcher.budget.ledger import Ledger
+from watcher.budget.purse import LookPurse
+from watcher.budget.quota import Refusal
+from watcher.clock import MINUTE, Clock, real_deadline
+from watcher.errors import ProviderError, Reason, StoreError
+from watcher.model import (
+    SIGNALS,
+    Answer,
+    Cause,
+    Commit,
+    Dimension,
+    Hurt,
+    LedgerStore,
+    Query,
+    Series,
+    Source,
+    Split,
+    Splits,
+    Splitter,
+    Splitting,
+    State,
+    Transition,
+    Worse,
+    judged_by,
+)
+from watcher.rules.engine import Engine
+from watcher.schedule.state import Policy, QueryState
+from watcher.workers import Workers
+
+CALM = 10 * MINUTE  # event-time seconds within which alerts of one product are one incident
+LONGEST_ASK = 10.0  # real seconds
+HANDOVER = 5.0  # run seconds before the patience is over at which the update is written
+MAX_OPEN = 20
+
+
+class Outcome(StrEnum):
+    """What became of a question: a closed set, so that it can be a metric label."""
+
+    TOLD = "told"
+    ALIKE = "alike"  # no group stands out
+    BUDGET = "budget"
+    FAILED = "failed"  # the vendor or the state did not answer
+    OVER = "over"  # the alert ended first
+    CROWDED = "crowded"  # too many incidents at once
+
+
+_EXCUSES = {
+    Outcome.BUDGET: "not asked: the request budget did not allow it",
+    Outcome.FAILED: "unknown: the vendor did not say",
+    Outcome.CROWDED: "not asked: too many incidents at once",
+}
+
+
+_Key = tuple[str, str]  # project and product
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """An answer, and the event time that it is about."""
+
+    at: int
+    text: str
+    hurts: tuple[Hurt, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Inquiry:
+    """One question. `until` (run clock) is when it is answered, whatever there is; `alerts` want to know."""
+
+    series: Series
+    start: int
+    base: float
+    users: float
+    until: float
+    pools: tuple[str, ...]
+    left: list[Dimension]
+    alerts: dict[str, Transition]
+    again: float = 0.0  # run clock: not before
+    splits: list[Split] = field(default_factory=list)
+
+
+class Inquiries:
+    """One account's. Owned by its loop."""
+
+    def __init__(
+        self,
+        *,
+        settings: AffectedSettings,
+        account: str,
+        source: Source,
+        ledger: Ledger,
+        policy: Policy,
+        engine: Engine,
+        recorder: Recorder,
+        clock: Clock,
+        notes: LedgerStore,
+        workers: Workers,
+    ) -> None:
+        self.outcomes: Counter[Outcome] = Counter(dict.fromkeys(Outcome, 0))
+        self.oddities: Counter[str] = Counter()
+        self.allowance = Allowance(
+            per_day=settings.per_day, account=account, ledger=ledger, notes=notes, workers=workers
+        )
+        self._splitter = source if isinstance(source, Splitter) else None
+        self._queries = {s: query for query in source.queries for s in query.series}
+        self._dimensions = settings.dimensions
+        self._ledger = ledger
+        self._policy = policy
+        self._engine = engine
+        self._recorder = recorder
+        self._clock = clock
+        self._log = log.get("affected").bind(account=account)
+        self._open: dict[_Key, _Inquiry] = {}
+        self._known: dict[_Key, _Known] = {}
+
+    async def resume(self, firing: Iterable[Transition], states: Sequence[QueryState]) -> None:
+        """Go on where the last start ended; `firing` are the last entries of what fires, other accounts' too."""
+        try:
+            await self.allowance.recall()
+        except StoreError as error:
+            self._recorder.fails(error)
+        begun = [(t, self._begun(t, None, states)) for t in firing if AFFECTED not in t.annotations]
+        await self._say(said for t, said in begun if said is not t)
+
+    # ── what comes in ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def note(
+        self, transitions: Sequence[Transition], answers: Iterable[Answer], states: Sequence[QueryState]
+    ) -> tuple[Transition, ...]:
+        """Take in what is about to be recorded: what fires is asked about, or comes back with the answer in it.
+
+        `answers` are the newest that can tell something, the one that is judged last.
+        """
+        by_series = {s: answer for answer in answers for s in answer.query.series} if transitions else {}
+        last = {t.alert_id: t for t in transitions}
+        for t in transitions:
+            for key, inquiry in tuple(self._open.items()):
+                if inquiry.alerts.pop(t.alert_id, None) is not None and not inquiry.alerts:
+                    self._close(key, Outcome.OVER)
+        return tuple(
+            self._begun(t, by_series.get(_series(t)), states)
+            if t.state is State.FIRING and last[t.alert_id] is t
+            else t
+            for t in transitions
+        )
+
+    def _begun(self, entry: Transition, answer: Answer | None, states: Sequence[QueryState]) -> Transition:
+        query = self._queries.get(series := _series(entry))
+        signal = SIGNALS.get(series.signal)
+        if query is None or signal is None or signal.worse is Worse.CONTEXT or entry.cause is Cause.NO_DATA:
+            return entry
+        base, start = _worst_window(entry, series, query, answer)
+        if answer is not None and answer.splits is not None:
+            splits = self._read(answer.splits, series, start + query.width)
+            return _with(entry, *self._answered(splits, series, base, entry.users or 0.0)) if splits else entry
+        splitting = self._splitter.splitting(series) if self._splitter is not None else None
+        if splitting is None or not self.allowance.cap(splitting.pools):
+            return entry
+        key = series.project, series.product
+        known = self._known.get(key)
+        if known is not None and abs(entry.starts_at - known.at) < CALM:
+            return _with(entry, known.text, known.hurts)
+        if key in self._open:
+            self._open[key].alerts[entry.alert_id] = entry
+            return entry
+        return self._opened(key, entry, series, splitting, start=start, base=base, states=states)
+
+    def _opened(
+        self,
+        key: _Key,
+        entry: Transition,
+        series: Series,
+        splitting: Splitting,
+        *,
+        start: int,
+        base: float,
+        states: Sequence[QueryState],
+    ) -> Transition:
+        """A new question; or the entry, saying why there is none. Nothing is said of what was found too long ago."""
+        now = self._clock.now()
+        until = entry.known_at + splitting.patience - HANDOVER
+        if until <= now:
+            return entry
+        refused = None
+        if len(self._open) >= MAX_OPEN:
+            refused = Outcome.CROWDED
+        elif not self.allowance.left(splitting.pools) or math.isinf(
+            self._policy.spare(states, self._ledger.usage(now), splitting.pools, now)
+        ):
+            refused = Outcome.BUDGET
+        if refused is not None:
+            self.outcomes[refused] += 1
+            return _with(entry, _EXCUSES[refused], ())
+        dimensions = [d for d in splitting.dimensions if self._dimensions is None or d in self._dimensions]
+        dimensions.sort(key=self.allowance.worth, reverse=True)
+        self._open[key] = _Inquiry(
+            series=series,
+            start=start,
+            base=base,
+            users=entry.users or 0.0,
+            until=until,
+            pools=splitting.pools,
+            left=dimensions[: splitting.most],
+            alerts={entry.alert_id: entry},
+        )
+        return entry
+
+    # ── what goes out ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def step(self, states: Sequence[QueryState]) -> float:
+        """Do the one thing whose time has come, if any; when to come back."""
+        now = self._clock.now()
+        for key, inquiry in tuple(self._open.items()):
+            if now >= inquiry.until or not inquiry.left:
+                await self._finish(key, Outcome.BUDGET)
+                return now
+        if not self._open:
+            return math.inf
+        key, inquiry = next(iter(self._open.items()))
+        at = max(inquiry.again, self._policy.spare(states, self._ledger.usage(now), inquiry.pools, now))
+        if at > now:
+            return min(at, *(i.until for i in self._open.values()))
+        if not self.allowance.left(inquiry.pools):
+            await self._finish(key, Outcome.BUDGET)
+        else:
+            await self._ask(key, inquiry)
+        return self._clock.now()
+
+    async def _ask(self, key: _Key, inquiry: _Inquiry) -> None:
+        """One request: spent, counted, sent."""
+        try:
+            split = await self._spent_on(inquiry)
+        except StoreError as error:
+            self._recorder.fails(error)
+            await self._finish(key, Outcome.FAILED)
+            return
+        except ProviderError as error:
+            self._log.info("not_said", reason=str(error.reason), detail=error.detail)
+            if error.reason in (Reason.DAY_QUOTA, Reason.RATE):
+                await self._exhausted(inquiry.pools, error)
+            await self._finish(key, Outcome.FAILED)
+            return
+        if split is None:
+            return
+        self.oddities.update(split.oddities)
+        inquiry.splits.append(split)
+        found = stand_out([split], inquiry.series.signal, inquiry.base, inquiry.users)
+        self.allowance.learn(split.dimension, told=bool(found))
+
+    async def _spent_on(self, inquiry: _Inquiry) -> Split | None:
+        """The answer to the next dimension; None where the ledger lets nothing leave yet. Raises what may fail."""
+        spend = await self._ledger.spend(inquiry.pools)
+        if isinstance(spend, Refusal):
+            inquiry.again = spend.at
+            return None
+        purse = LookPurse(ledger=self._ledger, pools=inquiry.pools, first=spend, extra=0)
+        try:
+            await self.allowance.count()
+        except StoreError:
+            await purse.refund()
+            raise
+        return await self._split(inquiry, inquiry.left.pop(0), purse)
+
+    async def _split(self, inquiry: _Inquiry, dimension: Dimension, purse: LookPurse) -> Split:
+        assert self._splitter is not None
+        with real_deadline(LONGEST_ASK):
+            return await self._splitter.split(inquiry.series, dimension, inquiry.start, purse)
+        raise ProviderError(Reason.TIMEOUT, f"no answer within {LONGEST_ASK:.0f} s")
+
+    async def _exhausted(self, pools: Sequence[str], error: ProviderError) -> None:
+        until = None if error.retry_after is None else self._clock.now() + error.retry_after
+        for pool in pools:
+            try:
+                await self._ledger.exhausted(pool, until, error.reason)
+            except StoreError as failure:
+                self._recorder.fails(failure)
+
+    async def _finish(self, key: _Key, excuse: Outcome) -> None:
+        """Say what there is, or why there is nothing, to all alerts that wait for it: recorded as one step."""
+        inquiry = self._open[key]
+        text = _EXCUSES[excuse]
+        hurts: tuple[Hurt, ...] = ()
+        if inquiry.splits:
+            text, hurts = self._answered(inquiry.splits, inquiry.series, inquiry.base, inquiry.users)
+            self._known[key] = _Known(at=inquiry.start, text=text, hurts=hurts)
+            del self._open[key]
+        else:
+            self._close(key, excuse)
+        await self._say(_with(entry, text, hurts) for entry in inquiry.alerts.values())
+
+    async def _say(self, entries: Iterable[Transition]) -> None:
+        """Updates of the alerts' last entries, recorded as one step with what the engine remembers of them."""
+        verdicts = [self._engine.say_more(entry) for entry in entries]
+        if said := [t for v in verdicts for t in v.transitions]:
+            await self._recorder.record(Commit(alerts=[a for v in verdicts for a in v.alerts], transitions=said))
+
+    def _answered(
+        self, splits: Sequence[Split], series: Series, base: float, users: float
+    ) -> tuple[str, tuple[Hurt, ...]]:
+        hurts = stand_out(splits, series.signal, base, users)
+        self.outcomes[Outcome.TOLD if hurts else Outcome.ALIKE] += 1
+        return says(hurts, series, [split.dimension for split in splits]), hurts
+
+    def _close(self, key: _Key, outcome: Outcome) -> None:
+        del self._open[key]
+        self.outcomes[outcome] += 1
+
+    def _read(self, splits: Splits, series: Series, at: int) -> list[Split]:
+        """What the source knows already of the dimensions that are wanted."""
+        try:
+            found = splits(series, at)
+        except Exception as error:  # noqa: BLE001 - a source's fault costs its answer, not the page that waits for it
+            self._log.error("splits_crashed", error=type(error).__name__)
+            self.outcomes[Outcome.FAILED] += 1
+            return []
+        return [split for split in found if self._dimensions is None or split.dimension in self._dimensions]
+
+
+def _with(entry: Transition, text: str, hurts: tuple[Hurt, ...]) -> Transition:
+    return replace(entry, annotations={**entry.annotations, AFFECTED: text}, affected=hurts)
+
+
+def _series(entry: Transition) -> Series:
+    """What the alert is about: by its labels and by what its number measures."""
+    account, provider, project, product, channel = (entry.labels.get(name, "") for name in Series._fields[:-1])
+    return Series(account, provider, project, product, channel, judged_by(entry.signal))
+
+
+def _worst_window(entry: Transition, series: Series, query: Query, answer: Answer | None) -> tuple[float, int]:
+    """Value and start of the worst window since the alert fires: in which groups differ most. Settled ones first."""
+    usual = entry.value or 0.0, entry.at - query.width
+    points = next((p for p in answer.points if p.series == series), None) if answer is not None else None
+    if answer is None or points is None:
+        return usual
+    since = points.start >= entry.at - query.width
+    settled = since & (points.start + points.width <= answer.settled)
+    chosen = settled if settled.any() else since
+    if not chosen.any():
+        return usual
+    starts, values = points.start[chosen], points.value[chosen]
+    worst = int(values.argmin() if SIGNALS[series.signal].worse is Worse.DOWN else values.argmax())
+    return float(values[worst]), int(starts[worst])
