@@ -140,3 +140,15 @@ async def test_each_kind_of_failure_has_its_own_rule(tmp_path: Path, code: str, 
     report = await here.run(2 * HOUR)
     assert len(fired(report, rule)) == 1
     assert fired(report, "ParticipantsDropping") == []
+
+
+async def test_a_page_names_the_sdk_that_suffers(tmp_path: Path) -> None:
+    """Media breaks for one SDK alone: the page itself says so, with its people, and no request was made for it."""
+    clock = VirtualClock(epoch=NOON, jumping=True)
+    ios = outage() | {"sdks": ["twilio-video-ios 5.11.1"]}
+    here = Calls(clock, tmp_path, busy(ios))
+    await here.run(100 * MINUTE)
+    [first, *_] = [text for text in here.texts() if "ended with a failure" in text]
+    assert "affected: SDK twilio-video-ios 5.11.1: " in first
+    assert "of participants failed" in first
+    assert " participants in the group; project " in first

@@ -63,6 +63,8 @@ _OF: Mapping[str, str] = MappingProxyType(
         "audio_packet_loss_ratio": "of audio packets lost",
         "participant_failure_ratio": "of participants failed",
         "participant_drop_ratio": "of participants dropped",
+        "connect_failure_ratio": "of connects failed",
+        "quota_refusal_ratio": "of participants refused",
     }
 )
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from watcher.clock import HOUR, MINUTE
 from watcher.providers.twilio.endings import Verdict
 from watcher.providers.twilio.queries import ROOM_LIFE, WIDTH
-from watcher.providers.twilio.rows import Oddity, RoomRow, Tally
+from watcher.providers.twilio.rows import Client, Oddity, RoomRow, Tally
 
 AGAIN = 10 * MINUTE  # seconds between two reads of a room that is not final
 GIVE_UP = HOUR  # seconds after its end at which a room is accepted as it is
@@ -50,6 +50,7 @@ class Stay:
     room: str
     start: int
     verdict: Verdict
+    client: Client
 
 
 class Rooms:

@@ -14,8 +14,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from sys import intern
+from typing import NamedTuple
 
 from watcher.clock import DAY
+from watcher.errors import clip
 
 Row = Mapping[str, object]
 
@@ -49,6 +52,8 @@ class Oddity(StrEnum):
 
 Tally = Counter[Oddity]
 
+_MAX_CLIENT = 40  # characters of a client's name: text of end users
+
 _ROOM = re.compile(r"RM[0-9a-f]{32}\Z")
 _PARTICIPANT = re.compile(r"PA[0-9a-f]{32}\Z")
 _FINAL = ("complete", "timeout")  # timeout: the vendor gave up, so nothing more will come (INFERRED)
@@ -67,6 +72,14 @@ class RoomRow:
     final: bool
 
 
+class Client(NamedTuple):
+    """With what somebody came, and where their media went; empty where the row does not say."""
+
+    sdk: str = ""
+    browser: str = ""
+    media_region: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class StayRow:
     """Somebody who left: when (Unix seconds), for how long they had been there, and what the row says of why."""
@@ -76,6 +89,7 @@ class StayRow:
     duration: float | None
     reason: str | None
     code: int | None
+    client: Client
 
 
 def room(row: Row, tally: Tally) -> RoomRow | None:
@@ -118,7 +132,23 @@ def stay(row: Row, room: str, now: float, tally: Tally) -> StayRow | None:
         duration=_duration(row, left, tally),
         reason=_text(row, "end_reason", tally),
         code=_whole(row, "error_code", tally),
+        client=_client(row, tally),
     )
+
+
+def _client(row: Row, tally: Tally) -> Client:
+    publisher = row.get("publisher_info")
+    if not isinstance(publisher, dict):
+        tally[Oddity.MISTYPED] += publisher is not None
+        publisher = {}
+    sdk, version, browser, major = (
+        _text(publisher, key, tally) for key in ("name", "sdk_version", "browser_name", "browser_major")
+    )
+    return Client(_joined(sdk, version), _joined(browser, major), _joined(_text(row, "media_region", tally)))
+
+
+def _joined(*parts: str | None) -> str:
+    return intern(clip(" ".join(part for part in parts if part), _MAX_CLIENT))
 
 
 def _duration(row: Row, left: float, tally: Tally) -> float | None:

@@ -21,12 +21,12 @@ from datetime import UTC, datetime
 from watcher.clock import HOUR, Clock
 from watcher.errors import ProviderError, Reason, clip
 from watcher.log import get
-from watcher.model import Answer, Purse, Query, Series, Span
-from watcher.providers.twilio import points, rows
+from watcher.model import Answer, Purse, Query, Series, Span, Split
+from watcher.providers.twilio import clients, points, rows
 from watcher.providers.twilio.client import Client, OutOfBudget, Talk
 from watcher.providers.twilio.endings import Judge
 from watcher.providers.twilio.memory import Room, Rooms, Stay, Stays
-from watcher.providers.twilio.queries import CATCH_UP, LIST_ALL_EVERY, ROOM_LIFE, SLACK, WIDTH
+from watcher.providers.twilio.queries import CATCH_UP, LIST_ALL_EVERY, RATIOS, ROOM_LIFE, SLACK, WIDTH
 from watcher.providers.twilio.rows import Oddity, Tally
 from watcher.providers.twilio.settings import Project, TwilioAccount
 from watcher.providers.vendortime import VendorTime
@@ -140,7 +140,7 @@ class Watch:
             verdict = self._judge.of(stay.reason, stay.code, stay.duration)
             self._name(verdict.strange, talk.tally)
             talk.tally[Oddity.CONFLICT] += verdict.conflict
-            self.stays.put(Stay(stay.sid, room.sid, _floor(stay.left), verdict), talk.tally)
+            self.stays.put(Stay(stay.sid, room.sid, _floor(stay.left), verdict, stay.client), talk.tally)
         if listed.missing:
             self.rooms.was_missing(room, now, talk.tally)
         else:
@@ -186,11 +186,18 @@ class Watch:
             lost=lost,
             oddities={str(oddity): count for oddity, count in tally.items() if count},
             worst=self._worst,
+            splits=self._splits,
         )
 
     def _worst(self, series: Series, at: int) -> str:
         """Endings and rooms behind the value of a minute, most first."""
         return points.worst(self.stays.minute(at - WIDTH), series.signal)
+
+    def _splits(self, series: Series, at: int) -> tuple[Split, ...]:
+        """See `model.Splits`."""
+        minutes = range(at - clients.OVER, at, WIDTH)
+        stays = [stay for start in minutes for stay in self.stays.minute(start)]
+        return clients.splits(stays, series.signal) if series.signal in RATIOS else ()
 
 
 def _floor(at: float) -> int:
