@@ -94,7 +94,7 @@ def test_the_example_loads() -> None:
     config = load(ROOT / "config.example.yaml")
     assert config.warnings == ()
     assert config.rules
-    assert [account.name for account in config.accounts] == ["acme", "rooms"]
+    assert [account.name for account in config.accounts] == ["acme", "rooms", "rtc"]
 
 
 @pytest.mark.parametrize("plan", ["premium", "enterprise"])
