@@ -32,7 +32,7 @@ from watcher.model import USERS, Query
 from watcher.providers.provider import Account, Provider
 from watcher.providers.registry import PROVIDERS
 from watcher.rules.pack import load_packs
-from watcher.rules.rule import WEIGHT, Rule, feeds, needed_signals, unfed
+from watcher.rules.rule import WEIGHT, Rule, feeds, needed_signals, remembered_signals, unfed
 from watcher.rules.settings import Judging
 from watcher.schedule.feasibility import overspent, promised_gap
 from watcher.schedule.promise import longest_gaps
@@ -80,6 +80,10 @@ class AccountConfig:
     queries: tuple[Query, ...]
     gaps: Mapping[str, float]
     """Query id -> the longest time between two looks that is promised, in seconds."""
+    past: tuple[Query, ...] = ()
+    """Outside the schedule: what the vendor tells of the past of series that some rule holds against it."""
+    past_pools: tuple[Pool, ...] = ()
+    """The pools of `past` in which nothing else is spent."""
 
     @property
     def name(self) -> str:
@@ -260,6 +264,9 @@ class _Reader:
         queries = () if faults else provider.queries(settings, needed)
         spent = {pool for query in queries for pool in query.pools}
         pools = () if faults else tuple(pool for pool in provider.pools(settings) if pool.id in spent)
+        past = provider.past(settings, remembered_signals(rules)) if queries else ()
+        kept = {pool.id: pool for pool in provider.pools(settings)} if past else {}
+        past = tuple(query for query in past if kept.keys() >= set(query.pools))
         return AccountConfig(
             settings=settings,
             provider=provider,
@@ -267,6 +274,8 @@ class _Reader:
             pools=pools,
             queries=queries,
             gaps=_gaps(queries, pools, within(rules, queries, routes)),
+            past=past,
+            past_pools=tuple(kept[id_] for id_ in dict.fromkeys(p for q in past for p in q.pools) if id_ not in spent),
         )
 
 

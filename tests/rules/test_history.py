@@ -199,6 +199,25 @@ def test_what_is_recorded_is_read_again_and_a_coarser_source_stands_where_there_
     assert restored(earlier=True) == pytest.approx(0.04)
 
 
+def test_a_restart_is_made_in_pieces_and_reads_the_users_of_a_place_once() -> None:
+    """A piece for each judged series, so that others may have the store between; the same users serve all of a place."""
+    signals = ("video_freeze_ratio", "network_delay_ratio")
+    asked: list[Series] = []
+
+    def recorded(of: Series, since: int) -> Points | None:
+        asked.append(of)
+        return points(of, "2%x1439" if of.signal != "users" else "50x1439", start=START, width=60)
+
+    queries = [query(series(signal), width=60) for signal in ("users", *signals)]
+    engine = Engine(rules=[replace(unusual(), name=s, signal=s) for s in signals], settings=Judging())
+    steps = engine.restoring(
+        [], queries=queries, covered={q.id: START + 3 * 86_400 for q in queries}, points=recorded, now=0.0
+    )
+    columns = len(asked)
+    assert [done is None for done in steps] == [True] * 3 + [False]
+    assert sorted(s.signal for s in asked[columns + 3 :]) == ["network_delay_ratio", "users", "video_freeze_ratio"]
+
+
 def test_a_clock_that_was_ahead_leaves_nothing_in_the_past() -> None:
     """What is turned back is forgotten there too."""
     history = History(width=60, slot=SLOT, reach=HOUR)

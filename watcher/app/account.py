@@ -19,6 +19,7 @@ import anyio
 
 from watcher import log
 from watcher.app.attention import Attention
+from watcher.app.past import PastReader
 from watcher.app.recorder import Recorder
 from watcher.app.sight import Sight
 from watcher.app.worst import named
@@ -72,6 +73,7 @@ class AccountLoop:
         attention: Attention,
         notes: LedgerStore,
         workers: Workers,
+        past: PastReader | None = None,
     ) -> None:
         self.engine = engine
         self.ledger = ledger
@@ -89,6 +91,7 @@ class AccountLoop:
         self._attention = attention
         self._notes = notes
         self._workers = workers
+        self._past = past
         self._log = log.get("account").bind(account=account)
         self._held: dict[str, Answer] = {}  # silent ones, until it is known whether anybody was there
         self._tellers: dict[str, Answer] = {}  # by query, the newest that can name the calls behind its values
@@ -132,6 +135,8 @@ class AccountLoop:
         self.sight.budget(usage, now)
         self.slot = self._policy.next(self.states, usage, now)
         if self.slot.query_id is None or self.slot.at > now:
+            if self._past is not None and self.slot.query_id is not None:
+                await self._past.step(usage, self.slot.at)
             return self._wake_at(self.slot.at, now)
         return await self._look(self.queries[self.slot.query_id], self.slot)
 
