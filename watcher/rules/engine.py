@@ -328,6 +328,12 @@ class Engine:
             board.rule.name for board in self._boards if isinstance(board, JoinedBoard) and board.is_learning
         )
 
+    def judged_from(self) -> Iterator[tuple[str, Series, int | None]]:
+        """Each rule that looks back, each place of it, and the event time from which it could judge (None: never)."""
+        for board in self._boards:
+            if isinstance(board, JoinedBoard) and any(p.baseline or p.burn for p in board.rule.parts):
+                yield board.rule.name, board.place, board.judged_from
+
     # ── alerts ──
 
     def _open(self, series: Series, *, after: int) -> None:
@@ -390,6 +396,8 @@ class Engine:
         ground: Ground = board.ground(self._known, after=min(alert.mark.at for alert in board.alerts))
         if isinstance(ground, Joined) and isinstance(board, JoinedBoard):
             board.is_learning = ground.is_learning
+            if board.judged_from is None:
+                board.judged_from = ground.judged_from
         decided = self._known.decided(ground.firm)
         for i, alert in enumerate(board.alerts):
             if _nothing_to_do(alert, ground):

@@ -165,6 +165,13 @@ class Joined:
         """Whether, in the newest window, something is measured and not judged for want of history."""
         return any(side.unlearned[-1:].any() for member in self._members for side in member.sides)
 
+    @property
+    def judged_from(self) -> int | None:
+        """The event time of the first window in here for which enough was known of the past; None for none."""
+        sides = [s for m in self._members for s in m.sides if s.part.baseline is not None or s.part.burn is not None]
+        able = [int(known[0]) for side in sides if len(known := np.flatnonzero(side.judged))]
+        return int(self._grid.starts[min(able)]) + self.width if able else None
+
     def _index(self, at: int | None) -> int | None:
         """Grid index of the window with event time `at`; for None of the newest one that is judged, or learning."""
         if at is None and self.is_learning:
