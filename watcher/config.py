@@ -415,11 +415,7 @@ def _warnings(
     for name, target in top.targets.items():
         if url_of(target).kind == "literal":
             yield document.problem(("targets", name), f"the URL of {name} stands in the file", "use !env or !file")
-    for rule, baseline in ((r, p.baseline) for r in rules for p in r.parts if p.baseline is not None):
-        if baseline.reach > top.history:
-            days, kept = baseline.reach / DAY, top.history / DAY
-            what = f"{rule.name} looks back for {days:.0f} days, and `history` keeps {kept:.0f}"
-            yield _at(rule, what, "raise `history`, or name fewer weeks: with less than half of them it stays silent")
+    yield from _forgotten(top, rules, accounts)
     for index, account in enumerate(accounts):
         if (needed := _amended(account)) > top.judging.horizon and "horizon" in top.judging.model_fields_set:
             what = f"windows of {account.name} may change for {shortly(needed)}, and `judging.horizon` ends that sooner"
@@ -427,3 +423,19 @@ def _warnings(
     waiting = sorted({rule.place.file for rule in rules if _waits_for_provider(rule, accounts)})
     for file in (file for file in waiting if Path(file) in named):  # in a folder it is a shipped pack that waits
         yield Problem(file, 0, 0, "has rules for a provider that is not configured", "they are not judged")
+
+
+def _forgotten(top: _Top, rules: Sequence[Rule], accounts: Sequence[AccountConfig]) -> Iterator[Problem]:
+    """Rules that look back further than anything is kept, and whether the vendor's own statistics help."""
+    reach = {series.signal: query.reach for a in accounts for query in a.past for series in query.series}
+    for rule, part in ((r, p) for r in rules for p in r.parts):
+        if part.baseline is None or part.baseline.reach <= top.history:
+            continue
+        days, kept = part.baseline.reach / DAY, top.history / DAY
+        told = reach.get(part.signal)
+        filled = "no vendor tells of the time before the first look"
+        if told is not None:
+            most = min(told, top.history) / DAY
+            filled = f"the vendor's statistics tell of the {most:.0f} days before the first look, forgotten as early"
+        what = f"{rule.name} looks back for {days:.0f} days, and `history` keeps {kept:.0f}; {filled}"
+        yield _at(rule, what, "raise `history`, or name fewer weeks: with less than half of them it stays silent")

@@ -12,6 +12,8 @@ import httpx
 import numpy as np
 import pytest
 
+from tests.app import world
+from tests.conftest import EPOCH
 from tests.providers.agora.stage import T, source, vendor
 from tests.providers.doubles import HandClock, account
 from tests.providers.doubles import answer as reply
@@ -22,7 +24,8 @@ from watcher.alerts.settings import AlertsSettings
 from watcher.app.past import SHARE, PastReader
 from watcher.app.recorder import Recorder
 from watcher.budget.ledger import Ledger
-from watcher.clock import DAY, HOUR, MINUTE
+from watcher.clock import DAY, HOUR, MINUTE, Clock, VirtualClock
+from watcher.emulator.agora import Emulator
 from watcher.model import Commit, Points, Query, Series, Span
 from watcher.providers.agora import AGORA
 from watcher.rules.engine import Engine
@@ -280,3 +283,74 @@ async def test_a_vendor_that_hangs_is_given_up(house: House, monkeypatch: pytest
     with anyio.fail_after(5):
         await house.step()
     assert house.store.covered() == {}
+
+
+# ── in the daemon ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+WEEKLY = """
+rules:
+  - alert: UnusualFreezes
+    signal: video_freeze_ratio
+    when: {avg: 5m, above: {baseline: week, at_least: 2%}}
+    for: 5m
+    require: {users: {above: 20}}
+    severity: critical
+"""
+
+
+class Telling(world.Wire):
+    """The emulated vendor, with Data Insights of a steady past; notes when which was asked."""
+
+    def __init__(self, emulator: Emulator, clock: Clock) -> None:
+        super().__init__(emulator)
+        self._clock = clock
+        self.live: list[float] = []
+        self.told: list[float] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if "/insight/" in request.url.path:
+            self.told.append(self._clock.now())
+            return reply(hours(request), at=self._clock.now())
+        self.live.append(self._clock.now())
+        return await super().handle_async_request(request)
+
+
+async def lived(folder: Path, seconds: float, **account_more: object) -> Telling:
+    """Some hours of a daemon with a weekly rule."""
+    folder.mkdir()
+    clock = VirtualClock(epoch=EPOCH + 7 * HOUR, jumping=True)
+    here = world.World(clock=clock, folder=folder, story=world.scenario(), epoch=EPOCH + 7 * HOUR)
+    wire = here.wire = Telling(here.emulator, clock)
+    data = world.config(folder, rules_text=WEEKLY)
+    data["accounts"][0] |= account_more
+    await here.live(data, seconds)
+    return wire
+
+
+async def test_no_look_is_later_for_the_past(tmp_path: Path) -> None:
+    """With and without Data Insights the daemon looks at the same instants; eight requests bring twice 28 days."""
+    with_past = await lived(tmp_path / "with", 2.0 * HOUR)
+    without = await lived(tmp_path / "without", 2.0 * HOUR, quotas={"insights": {"per_day": 1}})
+    assert without.told == []
+    assert len(with_past.told) == 8
+    assert with_past.live == without.live
+    store = open_store(f"sqlite:///{tmp_path / 'with' / 'state.db'}")
+    told = store.points(VIDEO.hourly, 0)
+    store.close()
+    assert told is not None
+    assert len(told) == 28 * 24
+
+
+def test_check_says_whether_the_vendor_helps_where_too_little_is_kept(tmp_path: Path) -> None:
+    """A week of history is too short for four, and what Data Insights tell is forgotten as early."""
+    built = world.built(world.config(tmp_path, rules_text=WEEKLY, history="7d"), tmp_path)
+    (said,) = [w.what for w in built.warnings if "looks back" in w.what]
+    assert "`history` keeps 7; the vendor's statistics tell of the 7 days before the first look" in said
+    assert [q.id for q in built.accounts[0].past] == [
+        f"acme/classroom/{product}/video_freeze_ratio/hours" for product in ("Native", "WebRTC")
+    ]
+    assert [p.id for p in built.accounts[0].past_pools] == ["acme/insights"]
+    data = world.config(tmp_path, rules_text=WEEKLY, history="7d")
+    data["accounts"][0]["quotas"] = {"insights": {"per_day": 1}}
+    (said,) = [w.what for w in world.built(data, tmp_path).warnings if "looks back" in w.what]
+    assert "no vendor tells of the time before" in said
