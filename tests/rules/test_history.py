@@ -16,7 +16,7 @@ from watcher.model import Points, Series, State, Transition
 from watcher.rules.columns import Column, Losses
 from watcher.rules.engine import Engine
 from watcher.rules.history import History, Slots, limits
-from watcher.rules.past import Past
+from watcher.rules.past import Past, _Newest
 from watcher.rules.rule import Aggregate, Baseline, Burn, Kind, Rule
 from watcher.rules.settings import Judging
 
@@ -105,6 +105,42 @@ def test_an_hour_begins_where_it_does_on_the_wall() -> None:
     assert limit(slots, kolkata, at("2026-07-06T03:30"))[0] == 0.1
     assert limit(slots, kolkata, at("2026-07-06T04:29"))[0] == 0.1
     assert np.isnan(limit(slots, kolkata, at("2026-07-06T03:29"))).all()
+
+
+def test_an_hour_just_after_the_clocks_changed_is_found() -> None:
+    """New York, 2026-03-08: four in the morning is 08:00 UTC there, an hour after the clocks were put forward."""
+    slots = hours((at("2026-03-08T08:00"), 0.1))
+    here = replace(WEEKS, zone="America/New_York", cycles=2)
+    assert limit(slots, here, at("2026-03-15T08:10"))[0] == 0.1
+
+
+def test_the_users_of_another_place_are_read_anew() -> None:
+    """Those of one place are kept until the next one's are wanted."""
+    asked: list[str] = []
+
+    def recorded(of: Series, since: int) -> Points:
+        asked.append(of.product)
+        return points(of, "5x9", start=START, width=60)
+
+    users, one = _Newest(recorded), series("users")
+    for product in ("a", "a", "b", "b"):
+        users.column(one._replace(product=product), START)
+    assert asked == ["a", "b"]
+
+
+def test_a_message_says_whose_normal_it_is() -> None:
+    """Where a part of it is the vendor's word alone."""
+
+    def daily(of: Series, since: int) -> Points | None:
+        starts = np.arange(START - 28 * 86_400, START, 86_400)
+        return Points(series=of, width=86_400, start=starts, value=np.full(28, 0.04)) if of == series() else None
+
+    engine = Engine(rules=[unusual(WEEKS)], settings=Judging())
+    looked = query(series(), width=60)
+    engine.restore([], queries=[looked], covered={looked.id: START}, points=lambda *_: None, now=0.0, earlier=daily)
+    said = engine.receive(answer(series(), "90%x9", start=START, width=60), 0.0).transitions
+    summary = "video_freeze_ratio 90% (normal 4% by the vendor's statistics, limit 6%)"
+    assert [t.annotations["summary"] for t in said if t.state is State.FIRING] == [summary]
 
 
 ZONES = {  # a zone, and when its clocks are put forward or back
