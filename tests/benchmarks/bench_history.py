@@ -7,8 +7,8 @@ in a state on disk. They are read as the daemon does it: piece by piece, in the 
 
 from __future__ import annotations
 
+import resource
 import time
-import tracemalloc
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,7 +32,7 @@ _TICK = 0.001  # seconds that the loop sleeps between two looks at the time
 
 @dataclass(frozen=True, slots=True)
 class Restart:
-    """`seconds` and bytes of the whole, the `longest` piece in seconds, and the longest that the loop stood still."""
+    """`seconds` of the whole, the `longest` piece in seconds, and the longest that the loop stood still."""
 
     series: int
     seconds: float
@@ -102,18 +102,9 @@ async def restart(url: str, *, series: int, weeks: int) -> Restart:
     return Restart(series, seconds, max(pieces), still, len(pieces))
 
 
-def weight(url: str, *, series: int, weeks: int) -> tuple[int, int]:
-    """Bytes that are held afterwards, and the most that were held meanwhile."""
-    store = open_store(url)
-    engine, steps = restoring(store, series=series, weeks=weeks)
-    tracemalloc.start()
-    while next(steps) is None:
-        pass
-    held, most = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    store.close()
-    del engine
-    return held, most
+def most_memory() -> int:
+    """Bytes of memory that this process has had at most."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 HOLDS_THE_STORE = float(MINUTE) / 30
