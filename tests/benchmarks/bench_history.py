@@ -18,7 +18,6 @@ import anyio
 import numpy as np
 
 from tests.benchmarks.bench_baselines import MONDAY, WEEK, weekly
-from watcher.clock import MINUTE
 from watcher.model import USERS, Commit, Points, Query, Series
 from watcher.rules.engine import Engine, Verdicts
 from watcher.rules.settings import Judging
@@ -105,7 +104,3 @@ async def restart(url: str, *, series: int, weeks: int) -> Restart:
 def most_memory() -> int:
     """Bytes of memory that this process has had at most."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-HOLDS_THE_STORE = float(MINUTE) / 30
-"""Seconds for which one piece may hold the store: a tenth of the patience that everybody has with it."""
