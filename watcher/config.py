@@ -32,7 +32,7 @@ from watcher.model import USERS, Query
 from watcher.providers.provider import Account, Provider
 from watcher.providers.registry import PROVIDERS
 from watcher.rules.pack import load_packs
-from watcher.rules.rule import WEIGHT, Rule, feeds, needed_signals, unfed
+from watcher.rules.rule import WEIGHT, Rule, feeds, needed_signals, remembered_signals, unfed
 from watcher.rules.settings import Judging
 from watcher.schedule.feasibility import overspent, promised_gap
 from watcher.schedule.promise import longest_gaps
@@ -80,6 +80,10 @@ class AccountConfig:
     queries: tuple[Query, ...]
     gaps: Mapping[str, float]
     """Query id -> the longest time between two looks that is promised, in seconds."""
+    past: tuple[Query, ...] = ()
+    """Outside the schedule: what the vendor tells of the past of series that some rule holds against it."""
+    past_pools: tuple[Pool, ...] = ()
+    """The pools of `past` in which nothing else is spent."""
 
     @property
     def name(self) -> str:
@@ -260,6 +264,9 @@ class _Reader:
         queries = () if faults else provider.queries(settings, needed)
         spent = {pool for query in queries for pool in query.pools}
         pools = () if faults else tuple(pool for pool in provider.pools(settings) if pool.id in spent)
+        past = provider.past(settings, remembered_signals(rules)) if queries else ()
+        kept = {pool.id: pool for pool in provider.pools(settings)} if past else {}
+        past = tuple(query for query in past if kept.keys() >= set(query.pools))
         return AccountConfig(
             settings=settings,
             provider=provider,
@@ -267,6 +274,8 @@ class _Reader:
             pools=pools,
             queries=queries,
             gaps=_gaps(queries, pools, within(rules, queries, routes)),
+            past=past,
+            past_pools=tuple(kept[id_] for id_ in dict.fromkeys(p for q in past for p in q.pools) if id_ not in spent),
         )
 
 
@@ -406,11 +415,7 @@ def _warnings(
     for name, target in top.targets.items():
         if url_of(target).kind == "literal":
             yield document.problem(("targets", name), f"the URL of {name} stands in the file", "use !env or !file")
-    for rule, baseline in ((r, p.baseline) for r in rules for p in r.parts if p.baseline is not None):
-        if baseline.reach > top.history:
-            days, kept = baseline.reach / DAY, top.history / DAY
-            what = f"{rule.name} looks back for {days:.0f} days, and `history` keeps {kept:.0f}"
-            yield _at(rule, what, "raise `history`, or name fewer weeks: with less than half of them it stays silent")
+    yield from _forgotten(top, rules, accounts)
     for index, account in enumerate(accounts):
         if (needed := _amended(account)) > top.judging.horizon and "horizon" in top.judging.model_fields_set:
             what = f"windows of {account.name} may change for {shortly(needed)}, and `judging.horizon` ends that sooner"
@@ -418,3 +423,19 @@ def _warnings(
     waiting = sorted({rule.place.file for rule in rules if _waits_for_provider(rule, accounts)})
     for file in (file for file in waiting if Path(file) in named):  # in a folder it is a shipped pack that waits
         yield Problem(file, 0, 0, "has rules for a provider that is not configured", "they are not judged")
+
+
+def _forgotten(top: _Top, rules: Sequence[Rule], accounts: Sequence[AccountConfig]) -> Iterator[Problem]:
+    """Rules that look back further than anything is kept, and whether the vendor's own statistics help."""
+    reach = {series.signal: query.reach for a in accounts for query in a.past for series in query.series}
+    for rule, part in ((r, p) for r in rules for p in r.parts):
+        if part.baseline is None or part.baseline.reach <= top.history:
+            continue
+        days, kept = part.baseline.reach / DAY, top.history / DAY
+        told = reach.get(part.signal)
+        filled = "no vendor tells of the time before the first look"
+        if told is not None:
+            most = min(told, top.history) / DAY
+            filled = f"the vendor's statistics tell of the {most:.0f} days before the first look, forgotten as early"
+        what = f"{rule.name} looks back for {days:.0f} days, and `history` keeps {kept:.0f}; {filled}"
+        yield _at(rule, what, "raise `history`, or name fewer weeks: with less than half of them it stays silent")

@@ -19,6 +19,7 @@ from watcher.detection import joined, judges, shortly
 from watcher.model import SHARE, Series, State, StoreReader
 from watcher.plan import VISIBLE, AccountPlan, RulePlan, plans
 from watcher.rules.engine import Engine
+from watcher.rules.past import hourly_of
 from watcher.rules.rule import Part, Rule
 from watcher.rules.template import duration
 from watcher.rules.view import AlertView
@@ -71,6 +72,7 @@ def explain(config: Config, rule: Rule, reader: StoreReader, *, now: float) -> t
             covered={query: until for query, until in covered.items() if query in ids},
             points=reader.points,
             now=now,
+            earlier=hourly_of(reader.points),
         )
         views = [v for v in engine.alerts() if v.rule == rule.name and not v.silence]
         newest = {series: (value, at) for series, value, at in engine.newest()}

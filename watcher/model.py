@@ -133,6 +133,11 @@ class Series(NamedTuple):
         """The series of another signal with the same labels."""
         return self._replace(signal=signal)
 
+    @property
+    def hourly(self) -> Series:
+        """Where the vendor's own statistics of it are recorded, by the hour and hours late: no rule judges those."""
+        return self._replace(product=f"hourly {self.product}".rstrip())
+
 
 class Span(NamedTuple):
     """Window starts in [start, end)."""

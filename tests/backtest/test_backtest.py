@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 
 from tests.benchmarks import traces, worlds
+from tests.benchmarks.bench_baselines import trailing
 from tests.benchmarks.traces import EPOCH
 from watcher.backtest.compare import difference, run
 from watcher.backtest.recording import Column, Recording
 from watcher.backtest.replay import PolicyName
+from watcher.backtest.report import sentences
+from watcher.backtest.source import past_of
 from watcher.config import Config
 from watcher.detection import worst
 from watcher.model import Series
@@ -147,3 +150,43 @@ def test_one_look_sees_no_more_than_the_vendor_shows(config: Config, recording: 
     report = run(config, recording)
     assert min(a["wait_seconds"] for a in report["alerts"]) >= 40
     assert np.mean([a["wait_seconds"] for a in report["alerts"]]) > 60
+
+
+# ── rules that look back ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def steady(of: Series, begin: int, end: int, value: float) -> Recording:
+    """One series that never moves."""
+    starts = np.arange(begin, end, 20, dtype=np.int64)
+    return Recording(columns={of: Column(starts, np.full(len(starts), value))}, begin=begin, end=end, rows=len(starts))
+
+
+@pytest.mark.parametrize("unlimited", [False, True])
+def test_a_backtest_knows_what_was_recorded_before_and_says_from_when_it_could_judge(
+    config: Config, unlimited: bool
+) -> None:
+    """An hour of 9 % after hours of 1 %: with the past it is found from the first windows on, without it never."""
+    of = next(s for q in config.accounts[0].queries for s in q.series if s.signal == "video_freeze_ratio")
+    begin = EPOCH // 3600 * 3600
+    before, data = steady(of, begin - 4 * 3600, begin, 0.01), steady(of, begin, begin + 3000, 0.09)
+    looking = replace(config, rules=(trailing(),))
+    alone = run(looking, data, unlimited=unlimited)
+    assert alone["alerts"] == []
+    (said,) = alone["looking_back"]
+    assert (said["places"], said["never_judged"], said["judged_from"]) == (2, 2, None)
+    assert any("never judged" in line for line in sentences(alone))
+    known = run(looking, data, unlimited=unlimited, past=before)
+    (said,) = known["looking_back"]
+    assert (said["rule"], said["never_judged"], unix(said["judged_from"])) == ("trailing", 1, begin + 20)
+    assert said["everywhere_from"] is None  # there are no rows of the other product
+    assert [a["rule"] for a in known["alerts"]] == ["trailing"]
+    assert begin < unix(known["alerts"][0]["condition_at"]) < begin + 900
+
+
+def test_a_past_that_reaches_into_the_data_is_cut_there(config: Config) -> None:
+    """What is to be judged is read from the data alone."""
+    of = next(s for q in config.accounts[0].queries for s in q.series if s.signal == "video_freeze_ratio")
+    begin = EPOCH // 3600 * 3600
+    points = past_of(steady(of, begin - 600, begin + 600, 0.5), config.accounts[0].queries, begin=begin)(of, 0)
+    assert points is not None
+    assert (len(points), int(points.start[-1])) == (30, begin - 20)

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.rules.series import START, answer, points, query, rule, series
 from watcher.model import Points, Series, State, Transition
+from watcher.rules.columns import Column, Losses
 from watcher.rules.engine import Engine
 from watcher.rules.history import History, Slots, limits
+from watcher.rules.past import Past, _Newest
 from watcher.rules.rule import Aggregate, Baseline, Burn, Kind, Rule
 from watcher.rules.settings import Judging
 
@@ -100,6 +105,71 @@ def test_an_hour_begins_where_it_does_on_the_wall() -> None:
     assert limit(slots, kolkata, at("2026-07-06T03:30"))[0] == 0.1
     assert limit(slots, kolkata, at("2026-07-06T04:29"))[0] == 0.1
     assert np.isnan(limit(slots, kolkata, at("2026-07-06T03:29"))).all()
+
+
+def test_an_hour_just_after_the_clocks_changed_is_found() -> None:
+    """New York, 2026-03-08: four in the morning is 08:00 UTC there, an hour after the clocks were put forward."""
+    slots = hours((at("2026-03-08T08:00"), 0.1))
+    here = replace(WEEKS, zone="America/New_York", cycles=2)
+    assert limit(slots, here, at("2026-03-15T08:10"))[0] == 0.1
+
+
+def test_the_users_of_another_place_are_read_anew() -> None:
+    """Those of one place are kept until the next one's are wanted."""
+    asked: list[str] = []
+
+    def recorded(of: Series, since: int) -> Points:
+        asked.append(of.product)
+        return points(of, "5x9", start=START, width=60)
+
+    users, one = _Newest(recorded), series("users")
+    for product in ("a", "a", "b", "b"):
+        users.column(one._replace(product=product), START)
+    assert asked == ["a", "b"]
+
+
+def test_a_message_says_whose_normal_it_is() -> None:
+    """Where a part of it is the vendor's word alone."""
+
+    def daily(of: Series, since: int) -> Points | None:
+        starts = np.arange(START - 28 * 86_400, START, 86_400)
+        return Points(series=of, width=86_400, start=starts, value=np.full(28, 0.04)) if of == series() else None
+
+    engine = Engine(rules=[unusual(WEEKS)], settings=Judging())
+    looked = query(series(), width=60)
+    engine.restore([], queries=[looked], covered={looked.id: START}, points=lambda *_: None, now=0.0, earlier=daily)
+    said = engine.receive(answer(series(), "90%x9", start=START, width=60), 0.0).transitions
+    summary = "video_freeze_ratio 90% (normal 4% by the vendor's statistics, limit 6%)"
+    assert [t.annotations["summary"] for t in said if t.state is State.FIRING] == [summary]
+
+
+ZONES = {  # a zone, and when its clocks are put forward or back
+    "Europe/Berlin": ("2026-03-29T01:00", "2026-10-25T01:00"),
+    "America/New_York": ("2026-03-08T07:00", "2026-11-01T06:00"),
+    "America/St_Johns": ("2026-03-08T05:30", "2026-11-01T04:30"),
+    "Australia/Lord_Howe": ("2026-04-04T15:00", "2026-10-03T15:30"),
+    "Pacific/Chatham": ("2026-04-04T14:00", "2026-09-26T14:00"),
+    "Asia/Kolkata": ("2026-06-01T00:00",),
+    "UTC": ("2026-06-01T00:00",),
+}
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(data=st.data())
+def test_the_same_hour_of_the_week_in_any_zone_whatever_its_clocks_did_meanwhile(data: st.DataObject) -> None:
+    """Every slot says which hour of the week its wall clock shows: so does what is normal, for four weeks and after."""
+    zone = data.draw(st.sampled_from(sorted(ZONES)))
+    change = at(data.draw(st.sampled_from(ZONES[zone])))
+    now = change + data.draw(st.integers(-3 * 24 * 60, 30 * 24 * 60)) * 60
+
+    def shown(instant: int) -> float:
+        wall = datetime.fromtimestamp(instant, ZoneInfo(zone))
+        return float(wall.weekday() * 24 + wall.hour)
+
+    weeks = [now - n * WEEK + i * SLOT for n in range(1, 5) for i in range(-40, 41)]
+    slots = past({begin // SLOT * SLOT: shown(begin // SLOT * SLOT) for begin in weeks})
+    normal, _ = limit(slots, replace(WEEKS, zone=zone), now)
+    assert normal == shown(now)
 
 
 def test_a_history_is_bounded() -> None:
@@ -199,6 +269,24 @@ def test_what_is_recorded_is_read_again_and_a_coarser_source_stands_where_there_
     assert restored(earlier=True) == pytest.approx(0.04)
 
 
+def test_a_restart_is_made_in_pieces_and_reads_the_users_of_a_place_once() -> None:
+    """A piece for each judged series, so that others may have the store between; a place's users are read once."""
+    signals = ("video_freeze_ratio", "network_delay_ratio")
+    asked: list[Series] = []
+
+    def recorded(of: Series, since: int) -> Points | None:
+        asked.append(of)
+        begin = max(since, START)
+        return points(of, [0.02 if of.signal != "users" else 50.0] * ((end - begin) // 60), start=begin, width=60)
+
+    end = START + 3 * 86_400
+    queries = [query(series(signal), width=60) for signal in ("users", *signals)]
+    engine = Engine(rules=[replace(unusual(), name=s, signal=s) for s in signals], settings=Judging())
+    steps = engine.restoring([], queries=queries, covered={q.id: end for q in queries}, points=recorded, now=0.0)
+    assert [done is None for done in steps] == [True] * 3 + [False]
+    assert [s.signal for s in asked[3:]] == ["video_freeze_ratio", "users", "network_delay_ratio"]
+
+
 def test_a_clock_that_was_ahead_leaves_nothing_in_the_past() -> None:
     """What is turned back is forgotten there too."""
     history = History(width=60, slot=SLOT, reach=HOUR)
@@ -223,6 +311,21 @@ def test_what_columns_forgot_gives_the_same_limit_as_what_they_keep() -> None:
             ours, theirs = engine.alerts()[0], whole.alerts()[0]
             assert size == 644 or at_ + size < 644 or (ours.normal, ours.threshold) == (theirs.normal, theirs.threshold)
     assert whole.alerts()[0].normal is not None
+
+
+def test_a_column_forgets_whole_slots_only() -> None:
+    """What it may forget ends where a slot begins: half a slot that is forgotten would have no mean, or a wrong one."""
+    column = Column(width=60)
+    values = [0.25 if minute % 5 < 3 else 0.75 for minute in range(60)]
+    column.merge(points(series(), values, start=0, width=60), after=0, losses=Losses())
+    kept = Past({series(): column}, lambda of, signal: (of.sibling(signal),))
+    kept.learn([unusual()])
+    for before in (13 * 60, 17 * 60):
+        column.trim(kept.cut(series(), before))
+        assert column.begins == before // SLOT * SLOT
+    history = kept.at(series(), series().signal)
+    assert history is not None
+    assert history.with_(Slots(SLOT)).means.tolist() == pytest.approx([0.45] * 3)
 
 
 def test_the_finer_of_two_sources_counts() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pytest
 
 from tests.store.build import FREEZE, T0, column, entry, message, owed
@@ -47,6 +49,10 @@ class ExplainingDatabase(Database):
         self.plans += [row[3] for row in super().rows(f"EXPLAIN QUERY PLAN {sql}", values)]
         return super().rows(sql, values)
 
+    def table(self, sql: str, values: Sequence[object], kind: np.dtype[np.void]) -> npt.NDArray[np.void]:
+        self.plans += [row[3] for row in super().rows(f"EXPLAIN QUERY PLAN {sql}", values)]
+        return super().table(sql, values, kind)
+
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         with super().transaction():
@@ -87,7 +93,7 @@ def store(database: ExplainingDatabase, tmp_path: Path) -> Iterator[SqliteStore]
 
 HOT: dict[str, tuple[Callable[[SqliteStore], object], set[str]]] = {
     "points": (
-        lambda s: s.points(FREEZE, T0),
+        lambda s: s.points(FREEZE._replace(channel="c1"), T0),
         {
             "SEARCH series USING INDEX sqlite_autoindex_series_1 (account=? AND provider=? AND project=? AND product=?"
             " AND channel=? AND signal=?)",

@@ -21,6 +21,7 @@ from watcher import log
 from watcher.alerts.affected import AffectedSettings
 from watcher.app.attention import Attention
 from watcher.app.inquiry import Inquiries
+from watcher.app.past import PastReader
 from watcher.app.recorder import Recorder
 from watcher.app.sight import Sight
 from watcher.app.worst import named
@@ -79,6 +80,7 @@ class AccountLoop:
         workers: Workers,
         affected: AffectedSettings,
         firing: Mapping[str, Transition],
+        past: PastReader | None = None,
     ) -> None:
         self.engine = engine
         self.ledger = ledger
@@ -97,6 +99,7 @@ class AccountLoop:
         self._notes = notes
         self._workers = workers
         self._firing = firing
+        self._past = past
         self._log = log.get("account").bind(account=account)
         self.inquiries = Inquiries(
             settings=affected,
@@ -159,6 +162,8 @@ class AccountLoop:
             due = due and asked > now
         if due and self.slot.query_id is not None:
             return await self._look(self.queries[self.slot.query_id], self.slot)
+        if self._past is not None and self.slot.query_id is not None:
+            await self._past.step(usage, back)
         return self._wake_at(back, now)
 
     # ── one look ─────────────────────────────────────────────────────────────────────────────────────────────────────

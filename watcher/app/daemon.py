@@ -29,6 +29,7 @@ from watcher.app.account import LEARNED, AccountLoop, overdue
 from watcher.app.attention import Attention
 from watcher.app.desk import Live
 from watcher.app.material import Material, gather
+from watcher.app.past import PastReader
 from watcher.app.recorder import Recorder
 from watcher.app.report import Report, report
 from watcher.app.senders import beat, charted, keep_alertmanager, limits_of, sender_of, timing_of
@@ -45,6 +46,7 @@ from watcher.metrics import Snapshot
 from watcher.model import Commit, Delivery, SavedAlert, Sender, State, Transition
 from watcher.providers.provider import Heard, Hearing
 from watcher.rules.engine import Engine, Verdicts
+from watcher.rules.past import hourly_of
 from watcher.schedule import AdaptivePolicy, EvenPolicy, Policy
 from watcher.secret import Secret
 from watcher.store import SqliteStore, open_store
@@ -376,21 +378,23 @@ class Daemon:
         engine = Engine(rules=parts.config.rules, settings=parts.config.judging)
         store, now = self._store, self._clock.now()
         ids = {query.id for query in account.queries}
-        covered = {k: v for k, v in (await self._stored(store.covered)).items() if k in ids}
+        everything = await self._stored(store.covered)
+        covered = {k: v for k, v in everything.items() if k in ids}
         saved = [s for s in await self._stored(store.alerts) if _account_of(s) in ("", account.name)]
-        verdicts = await self._stored(
-            lambda: engine.restore(
-                saved,
-                queries=account.queries,
-                covered=covered,
-                points=store.points,
-                now=now,
-                log_of=lambda alert: store.transitions(alert=alert),
-            )
+        steps = engine.restoring(
+            saved,
+            queries=account.queries,
+            covered=covered,
+            points=store.points,
+            now=now,
+            log_of=lambda alert: store.transitions(alert=alert),
+            earlier=hourly_of(store.points),
         )
+        while (verdicts := await self._stored(partial(next, steps))) is None:
+            pass
         ledger = Ledger(
             account=account.name,
-            pools=account.pools,
+            pools=(*account.pools, *account.past_pools),
             store=store,
             clock=self._clock,
             workers=self._store_workers,
@@ -422,6 +426,16 @@ class Daemon:
                 workers=self._store_workers,
                 affected=parts.config.alerts.affected,
                 firing=parts.desk.firing,
+                past=PastReader(
+                    queries=account.past,
+                    scheduled=account.queries,
+                    covered=everything,
+                    source=source,
+                    ledger=ledger,
+                    engine=engine,
+                    recorder=parts.recorder,
+                    clock=self._clock,
+                ),
             )
             await parts.recorder.record(_commit(verdicts))
             await loop.run()

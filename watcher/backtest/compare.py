@@ -10,6 +10,7 @@ from watcher import log
 from watcher.backtest.recording import MAX_ROWS, Recording, read
 from watcher.backtest.replay import PolicyName, replay
 from watcher.backtest.report import Report, document
+from watcher.backtest.source import hourly
 from watcher.backtest.unlimited import judge_all
 from watcher.config import Config
 
@@ -23,20 +24,38 @@ def backtest(
     policy: PolicyName = "adaptive",
     unlimited: bool = False,
     against: Config | None = None,
+    past: Path | None = None,
     max_rows: int = MAX_ROWS,
 ) -> Report:
-    """Run a configuration over a file, and another one where given. Raises `ConfigError` for a file that is not one."""
+    """Run a configuration over a file, and another one where given. Raises `ConfigError` for a file that is not one.
+
+    `past` holds what was recorded earlier (an export): of what lies before the data, rules know what was normal.
+    """
     log.configure(level="critical")
-    report = run(config, _recording(config, data, max_rows), policy=policy, unlimited=unlimited)
+
+    def report_of(one: Config) -> Report:
+        recording, earlier = _recording(one, data, max_rows), _past(one, past, max_rows)
+        return run(one, recording, policy=policy, unlimited=unlimited, past=earlier)
+
+    report = report_of(config)
     if against is None:
         return report
-    other = run(against, _recording(against, data, max_rows), policy=policy, unlimited=unlimited)
+    other = report_of(against)
     return report | {"against": other, "difference": difference(report, other)}
 
 
-def run(config: Config, recording: Recording, *, policy: PolicyName = "adaptive", unlimited: bool = False) -> Report:
+def run(
+    config: Config,
+    recording: Recording,
+    *,
+    policy: PolicyName = "adaptive",
+    unlimited: bool = False,
+    past: Recording | None = None,
+) -> Report:
     """One configuration over one recording."""
-    return anyio.run(lambda: _unlimited(config, recording) if unlimited else _limited(config, recording, policy))
+    if unlimited:
+        return anyio.run(lambda: _unlimited(config, recording, past))
+    return anyio.run(lambda: _limited(config, recording, policy, past))
 
 
 def difference(report: Report, other: Report) -> Report:
@@ -61,8 +80,15 @@ def _recording(config: Config, data: Path, max_rows: int) -> Recording:
     return read(data, [query for account in config.accounts for query in account.queries], max_rows=max_rows)
 
 
-async def _limited(config: Config, recording: Recording, policy: PolicyName) -> Report:
-    done = await replay(config, recording, policy=policy)
+def _past(config: Config, path: Path | None, max_rows: int) -> Recording | None:
+    if path is None:
+        return None
+    wanted = [query for account in config.accounts for query in (*account.queries, *hourly(account.past))]
+    return read(path, wanted, max_rows=max_rows)
+
+
+async def _limited(config: Config, recording: Recording, policy: PolicyName, past: Recording | None) -> Report:
+    done = await replay(config, recording, policy=policy, past=past)
     return document(
         done.store,
         recording,
@@ -75,8 +101,8 @@ async def _limited(config: Config, recording: Recording, policy: PolicyName) -> 
     )
 
 
-async def _unlimited(config: Config, recording: Recording) -> Report:
-    messages, engine, ended_at = await judge_all(config, recording)
+async def _unlimited(config: Config, recording: Recording, past: Recording | None) -> Report:
+    messages, engine, ended_at = await judge_all(config, recording, past)
     return document(
         messages.store,
         recording,

@@ -28,7 +28,7 @@ from watcher.app.senders import limits_of, timing_of
 from watcher.app.sight import Sight
 from watcher.backtest.memory import MemoryStore
 from watcher.backtest.recording import Recording
-from watcher.backtest.source import RecordedSource
+from watcher.backtest.source import RecordedSource, remember
 from watcher.budget.ledger import Ledger
 from watcher.clock import DAY, Clock
 from watcher.config import AccountConfig, Config
@@ -90,8 +90,8 @@ def policy_of(name: PolicyName, account: AccountConfig) -> Policy:
     return policy_for(account) if name == "adaptive" else EvenPolicy()
 
 
-async def replay(config: Config, recording: Recording, *, policy: PolicyName) -> Replay:
-    """Live through the recording with this configuration."""
+async def replay(config: Config, recording: Recording, *, policy: PolicyName, past: Recording | None = None) -> Replay:
+    """Live through the recording with this configuration, knowing what `past` holds of the time before it."""
     clock = SteppingClock(recording.begin)
     messages = Messages(config, clock)
     sources = [
@@ -102,6 +102,8 @@ async def replay(config: Config, recording: Recording, *, policy: PolicyName) ->
         _loop(account, config, source, messages, clock, policy)
         for account, source in zip(config.accounts, sources, strict=True)
     ]
+    for account, loop in zip(config.accounts, loops, strict=True):
+        remember(loop.engine, account.queries, account.past, past, recording.begin)
     due = dict.fromkeys(range(len(loops)), clock.now())
     async with messages.opened():
         for loop in loops:

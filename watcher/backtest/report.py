@@ -73,6 +73,7 @@ def document(
                 "max": round(waits[-1], 1) if waits else None,
             },
         },
+        "looking_back": _looking_back(engines),
         "input": {
             "rows": recording.rows,
             "begin": rfc3339(recording.begin),
@@ -83,6 +84,24 @@ def document(
             "first_line": dict(recording.oddities.first),
         },
     }
+
+
+def _looking_back(engines: Sequence[Engine]) -> list[Report]:
+    """Each rule that looks back: at how many places, from when on it could judge at the first and at all of them."""
+    found: dict[str, list[int | None]] = {}
+    for engine in engines:
+        for rule, _, since in engine.judged_from():
+            found.setdefault(rule, []).append(since)
+    return [
+        {
+            "rule": rule,
+            "places": len(each),
+            "never_judged": each.count(None),
+            "judged_from": rfc3339(min((at for at in each if at is not None), default=None)),
+            "everywhere_from": None if None in each else rfc3339(max(at for at in each if at is not None)),
+        }
+        for rule, each in found.items()
+    ]
 
 
 def _alert(episode: Episode) -> Report:
@@ -117,6 +136,12 @@ def sentences(report: Report) -> Iterator[str]:
     by_rule = Counter(alert["rule"] for alert in report["alerts"])
     for rule, count in by_rule.most_common():
         yield f"  {rule}: {count}"
+    for rule in report["looking_back"]:
+        if rule["never_judged"] == rule["places"]:
+            yield f"{rule['rule']} was never judged: too little is known of the past; give it one with --past"
+        else:
+            never = f", but never at {rule['never_judged']} of {rule['places']} places"
+            yield f"{rule['rule']} is judged from {rule['judged_from']} on{never if rule['never_judged'] else ''}"
     if "difference" in report:
         yield from _compared(report["difference"])
 

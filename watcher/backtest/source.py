@@ -9,13 +9,16 @@ its last window nobody knows what the vendor would have said, and "nothing" woul
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from watcher.backtest.recording import Column, Recording
 from watcher.clock import Clock
 from watcher.model import Answer, Points, Purse, Query, Series, Source, Span
+from watcher.rules.engine import Engine
+from watcher.rules.past import PointsOf, hourly_of
 
 
 class RecordedSource:
@@ -81,6 +84,34 @@ def points_of(columns: Mapping[Series, Column], series: Series, width: int, aske
         return None
     weight = None if column.weight is None else column.weight[low:high]
     return Points(series=series, width=width, start=column.start[low:high], value=column.value[low:high], weight=weight)
+
+
+def past_of(past: Recording | None, queries: Sequence[Query], *, begin: int) -> PointsOf:
+    """What was recorded before a backtest begins, as the store would have it."""
+    widths = {series: query.width for query in queries for series in query.series}
+
+    def points(series: Series, since: int) -> Points | None:
+        if past is None or series not in widths:
+            return None
+        return points_of(past.columns, series, widths[series], Span(since, begin))
+
+    return points
+
+
+def remember(
+    engine: Engine, queries: Sequence[Query], told: Sequence[Query], past: Recording | None, begin: int
+) -> None:
+    """Bring an engine to where it would stand at `begin`, had the daemon recorded `past` and what it was `told`."""
+    if past is None:
+        return
+    points = past_of(past, [*queries, *hourly(told)], begin=begin)
+    covered = {query.id: begin // query.width * query.width for query in queries}
+    engine.restore((), queries=queries, covered=covered, points=points, now=float(begin), earlier=hourly_of(points))
+
+
+def hourly(told: Sequence[Query]) -> list[Query]:
+    """The series under which a vendor's own statistics are recorded and exported."""
+    return [replace(query, series=tuple(series.hourly for series in query.series)) for query in told]
 
 
 def asks(query: Query, now: float, covered: int | None, *, begin: int, end: int) -> tuple[Span, Span | None]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from watcher.backtest.recording import Recording
 from watcher.backtest.replay import Messages, SteppingClock
-from watcher.backtest.source import points_of
+from watcher.backtest.source import points_of, remember
 from watcher.clock import MINUTE
 from watcher.config import Config
 from watcher.model import Answer, Commit, Query, Span, Transition
@@ -20,12 +20,16 @@ from watcher.rules.engine import Engine
 _PIECE = 30 * MINUTE
 
 
-async def judge_all(config: Config, recording: Recording) -> tuple[Messages, Engine, float]:
+async def judge_all(
+    config: Config, recording: Recording, past: Recording | None = None
+) -> tuple[Messages, Engine, float]:
     """Judge every window of the recording, tell everything at its event time."""
     clock = SteppingClock(recording.begin)
     messages = Messages(config, clock)
     engine = Engine(rules=config.rules, settings=config.judging)
     queries = [query for account in config.accounts for query in account.queries]
+    told = [query for account in config.accounts for query in account.past]
+    remember(engine, queries, told, past, recording.begin)
     piece = min(_PIECE, config.judging.horizon // 2)
     async with messages.opened():
         for begin in range(recording.begin, recording.end, piece):

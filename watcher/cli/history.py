@@ -17,11 +17,19 @@ from watcher.cli.common import FILE, config_option, exits, json_option, print_js
 @click.option("--policy", type=click.Choice(["adaptive", "even"]), default="adaptive", show_default=True)
 @click.option("--unlimited", is_flag=True, help="Judge every window at its event time: no budget, no delay.")
 @click.option("--against", type=FILE, default=None, metavar="CONFIG", help="Run this configuration too, and compare.")
+@click.option("--past", type=FILE, default=None, help="CSV of the time before, for rules that look back.")
 @click.option("--max-rows", type=click.IntRange(1), default=50_000_000, show_default=True)
 @json_option
 @exits
 def backtest(
-    config: Path, data: Path, policy: str, unlimited: bool, against: Path | None, max_rows: int, as_json: bool
+    config: Path,
+    data: Path,
+    policy: str,
+    unlimited: bool,
+    against: Path | None,
+    past: Path | None,
+    max_rows: int,
+    as_json: bool,
 ) -> None:
     """Say what these rules would have paged over recorded points, how late, and at what cost.
 
@@ -40,6 +48,7 @@ def backtest(
         policy="even" if policy == "even" else "adaptive",
         unlimited=unlimited,
         against=other,
+        past=past,
         max_rows=max_rows,
     )
     if as_json:

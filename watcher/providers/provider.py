@@ -106,6 +106,11 @@ class Open(Protocol[_S_contra]):
         ...
 
 
+def _none(settings: Account, needed: Set[str]) -> tuple[Query, ...]:
+    """Of nothing does this vendor tell the past."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider(Generic[S]):
     """A vendor.
@@ -115,6 +120,8 @@ class Provider(Generic[S]):
     `unweighted` are the signals that come without the number of users or streams behind them.
     `only_one` says why a daemon may hold only one account of it, where that is so. `check` finds what pydantic cannot
     see in one field; `pools` and `queries` are the account's quotas and requests, both empty where `check` refuses.
+    `past` are requests outside the schedule, of a live series each: what the vendor's own statistics say of its past,
+    in longer windows. `Source.look` carries them out.
     """
 
     settings: type[S]
@@ -124,5 +131,6 @@ class Provider(Generic[S]):
     pools: Callable[[S], tuple[Pool, ...]]
     queries: Callable[[S, Set[str]], tuple[Query, ...]]
     open: Open[S]
+    past: Callable[[S, Set[str]], tuple[Query, ...]] = _none
     unweighted: frozenset[str] = frozenset()
     only_one: str = ""

@@ -74,6 +74,7 @@ class JoinedBoard:
     horizon: int
     members: list[Series] = field(default_factory=list)
     is_learning: bool = False  # when last judged: some limit was not known for want of history
+    judged_from: int | None = None  # event time from which enough was known of the past, where the rule looks back
     alerts: list[Alert] = field(default_factory=list)
 
     def needs(self, width: int) -> int:

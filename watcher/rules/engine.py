@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from watcher import log
 from watcher.errors import clip
-from watcher.model import Answer, Query, SavedAlert, Series, State, Transition
+from watcher.model import Answer, Points, Query, SavedAlert, Series, Span, State, Transition
 from watcher.rules import memory
 from watcher.rules.alert import Alert, Change, judge, new_alert, skip
 from watcher.rules.board import Board, Boards, JoinedBoard
@@ -170,6 +170,14 @@ class Engine:
         said = replace(entry, seq=alert.seq, updates=entry.change, retracts=None)
         return Verdicts(transitions=(said,), alerts=(memory.save(alert),))
 
+    def tell(self, points: Points) -> None:
+        """What the vendor's own statistics say of a series' past: the next answer is judged with it."""
+        self._known.past.tell(points)
+
+    def lacks_past(self, series: Series) -> Span | None:
+        """The time before everything measured that some rule looks back on; None where there is none."""
+        return self._known.past.lacks(series)
+
     def reload(self, rules: Sequence[Rule], now: float) -> Verdicts:
         """Judge by other rules from now on (invariant 10).
 
@@ -217,11 +225,33 @@ class Engine:
         an alert: one whose memory cannot be read goes on from there, judging from now. `earlier` is a second source of
         the past that baselines look back on, believed where `points` has nothing; its windows may be longer.
         """
+        steps = self.restoring(
+            saved, queries=queries, covered=covered, points=points, now=now, log_of=log_of, earlier=earlier
+        )
+        return next(verdicts for verdicts in steps if verdicts is not None)
+
+    def restoring(
+        self,
+        saved: Sequence[SavedAlert],
+        *,
+        queries: Sequence[Query],
+        covered: Mapping[str, int],
+        points: PointsOf,
+        now: float,
+        log_of: LogOf = no_log,
+        earlier: PointsOf | None = None,
+    ) -> Iterator[Verdicts | None]:
+        """`restore` in pieces, None after each and the verdicts in the end: weeks of many series take seconds to read.
+
+        Nothing else may be asked of the engine before the end.
+        """
         step = _Step(now)
         self._known.expected = frozenset(series for query in queries for series in query.series)
         bodies, unreadable = self._read(saved)
         recall_columns(self._known, list(bodies.values()), queries, covered, points, self._rules)
-        self._known.past.recall(*filter(None, (points, earlier)))
+        yield None
+        for _ in self._known.past.recall(points, earlier):
+            yield None
         for series, column in self._known.columns.items():
             self._open(series, after=column.frontier)
         for board in self._boards:
@@ -236,7 +266,7 @@ class Engine:
                 self._retire(last, at=last.head.at if last.head else 0, step=step)
         for board in self._boards:
             self._judge(board, step)
-        return step.verdicts()
+        yield step.verdicts()
 
     def _recall(
         self, alert: Alert, board: Board, bodies: dict[str, memory.Body], unreadable: set[str], log_of: LogOf
@@ -311,6 +341,12 @@ class Engine:
             board.rule.name for board in self._boards if isinstance(board, JoinedBoard) and board.is_learning
         )
 
+    def judged_from(self) -> Iterator[tuple[str, Series, int | None]]:
+        """Each rule that looks back, each place of it, and the event time from which it could judge (None: never)."""
+        for board in self._boards:
+            if isinstance(board, JoinedBoard) and any(p.baseline or p.burn for p in board.rule.parts):
+                yield board.rule.name, board.place, board.judged_from
+
     # ── alerts ──
 
     def _open(self, series: Series, *, after: int) -> None:
@@ -373,6 +409,8 @@ class Engine:
         ground: Ground = board.ground(self._known, after=min(alert.mark.at for alert in board.alerts))
         if isinstance(ground, Joined) and isinstance(board, JoinedBoard):
             board.is_learning = ground.is_learning
+            if board.judged_from is None:
+                board.judged_from = ground.judged_from
         decided = self._known.decided(ground.firm)
         for i, alert in enumerate(board.alerts):
             if _nothing_to_do(alert, ground):

@@ -21,6 +21,7 @@ Await = tuple[Series, str]
 """A companion that a verdict waits for: the label set, and the signal that is unknown there."""
 
 LEARNING = "learning"  # the mark of a window that is measured, and not judged since too little is known of the past
+VENDORS = "vendors_past"  # the mark of a limit that is made partly of what the vendor's own statistics say
 
 _NEVER: Ints = np.empty(0, dtype=np.int64)
 
@@ -45,6 +46,7 @@ class Shown(NamedTuple):
 
     `threshold` is None where it moves and was not known, `normal` where nothing says what is. Of an objective, `normal`
     is what it asks for, `burn` how many times the failures that it allows there were, and `over` in how many seconds.
+    `told` says that `normal` is partly the vendor's word, of a time that nobody measured.
     """
 
     measures: str
@@ -53,6 +55,7 @@ class Shown(NamedTuple):
     normal: float | None = None
     burn: float | None = None
     over: int = 0
+    told: bool = False
 
 
 class Tally(NamedTuple):

@@ -81,6 +81,10 @@ class Slots:
         gone = min(max(first - self.base, 0), len(self.means))
         return Slots(self.length, self.base + gone, self.means[gone:].copy()) if gone else self
 
+    def until(self, end: int) -> Slots:
+        """Those before slot `end`."""
+        return Slots(self.length, self.base, self.means[: max(end - self.base, 0)])
+
     def at(self, index: Ints) -> Floats:
         """The means of some slots, of any shape; NaN where there is none."""
         found = np.full(index.shape, np.nan)
@@ -104,6 +108,7 @@ class History:
         self.recalled = False  # whether what was recorded earlier was read
         self._keep = min(-(-reach // self.length) + 1, MAX_SLOTS)
         self._sealed = Slots(self.length)
+        self._told = Slots(self.length)  # by the vendor, afterwards: where nothing was measured
 
     def __len__(self) -> int:
         return len(self._sealed.means)
@@ -119,18 +124,44 @@ class History:
 
     def seal(self, slots: Slots, *, until: int) -> None:
         """Keep the slots that end by `until`."""
-        done = Slots(self.length, slots.base, slots.means[: max(until // self.length - slots.base, 0)])
-        known = self._sealed.followed_by(done)
+        known = self._sealed.followed_by(slots.until(until // self.length))
         self._sealed = known.since(known.end - self._keep)
+
+    def tell(self, slots: Slots) -> None:
+        """Keep what the vendor's own statistics say; told again, a slot is amended."""
+        known = self._told.followed_by(slots)
+        self._told = known.since(known.end - self._keep)
+
+    def take_over(self, other: History, *, until: int) -> None:
+        """Begin with what another history of the series knows, of what ends by `until`."""
+        self.tell(other._told)
+        self.seal(other._sealed, until=until)
 
     def turn_back(self, to: int) -> None:
         """Forget what ends after `to`."""
-        kept = max(to // self.length - self._sealed.base, 0)
-        self._sealed = Slots(self.length, self._sealed.base, self._sealed.means[:kept])
+        self._sealed, self._told = self._sealed.until(to // self.length), self._told.until(to // self.length)
+
+    @property
+    def begins(self) -> int | None:
+        """Where the first slot begins that was measured and is kept here; None where none is."""
+        known = np.flatnonzero(~np.isnan(self._sealed.means))
+        return None if not len(known) else (self._sealed.base + int(known[0])) * self.length
+
+    def measured(self, live: Slots) -> Slots:
+        """What is sealed, and the slots of the windows that the column still has."""
+        return self._sealed.followed_by(live)
 
     def with_(self, live: Slots) -> Slots:
-        """Everything known: what is sealed, and the slots of the windows that the column still has."""
-        return self._sealed.followed_by(live)
+        """Everything known: what was measured, and what the vendor told of where nothing was."""
+        return self._told.followed_by(self.measured(live))
+
+    def is_told(self, live: Slots, baseline: Baseline, start: int, before: int) -> bool:
+        """Whether a part of what is normal for the window that begins at `start` is the vendor's word alone."""
+        if not len(self._told.means):
+            return False
+        measured = self.measured(live)
+        rows = _reference(measured, baseline, _anchors(measured, baseline, np.array([start]), before))
+        return bool((np.isnan(measured.at(rows)) & ~np.isnan(self._told.at(rows))).any())
 
 
 # ── the limit ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from watcher.errors import clip
 from watcher.model import SHARE, USERS, Floats, Ints, Series
 from watcher.rules.columns import MAX_WINDOWS, Column
 from watcher.rules.frame import Frame, released
-from watcher.rules.ground import LEARNING, Await, Condition, Shown, Tally
+from watcher.rules.ground import LEARNING, VENDORS, Await, Condition, Shown, Tally
 from watcher.rules.history import History, limits
 from watcher.rules.rule import WEIGHT, Baseline, Bools, Join, Part, Requirement, Rule, Share
 from watcher.rules.timeline import Track
@@ -155,12 +156,21 @@ class Joined:
         """What the newest window of the first part is, where none of it is judged; and where something is learning."""
         frame = self._members[0].sides[0].frame
         learning = (LEARNING,) if self.is_learning else ()
-        return learning if self._verdict.judged[-1:].any() or frame is None else (*learning, *frame.newest_marks())
+        told = any(side.is_told(len(self._grid.starts) - 1) for member in self._members for side in member.sides)
+        marks = (*learning, VENDORS) if told else learning
+        return marks if self._verdict.judged[-1:].any() or frame is None else (*marks, *frame.newest_marks())
 
     @property
     def is_learning(self) -> bool:
         """Whether, in the newest window, something is measured and not judged for want of history."""
         return any(side.unlearned[-1:].any() for member in self._members for side in member.sides)
+
+    @property
+    def judged_from(self) -> int | None:
+        """The event time of the first window in here for which enough was known of the past; None for none."""
+        sides = [s for m in self._members for s in m.sides if s.part.baseline is not None or s.part.burn is not None]
+        able = [int(known[0]) for side in sides if len(known := np.flatnonzero(side.judged))]
+        return int(self._grid.starts[min(able)]) + self.width if able else None
 
     def _index(self, at: int | None) -> int | None:
         """Grid index of the window with event time `at`; for None of the newest one that is judged, or learning."""
@@ -194,6 +204,8 @@ class _Side:
     def __init__(self, part: Part, place: Series, columns: Columns, grid: _Grid) -> None:
         self.part = part
         self.frame: Frame | None = None
+        self._starts = grid.starts
+        self._told: Callable[..., bool] | None = None
         self.value: Floats = np.full(len(grid.starts), np.nan)
         self.normal = self.limit = self.value  # of a baseline
         self.judged: Bools = np.zeros(len(grid.starts), dtype=np.bool_)
@@ -236,14 +248,21 @@ class _Side:
         history = grid.histories(place, self.part.signal)
         if history is None:
             return
-        slots = history.with_(frame.slots(baseline.slot))
+        live = frame.slots(baseline.slot)
         above, looks = self.part.level.above, self.part.aggregate.windows(frame.width) * frame.width
         before = looks - frame.width + grid.hold
-        self.normal, self.limit = limits(slots, baseline, above=above, starts=grid.starts, before=before)
+        self.normal, self.limit = limits(history.with_(live), baseline, above=above, starts=grid.starts, before=before)
+        self._told = partial(history.is_told, live, baseline, before=before)
         self.judged = ~np.isnan(self.value) & ~np.isnan(self.limit)
         past = self.value > self.limit if above else self.value < self.limit
         self.held = self.judged & past
         self.clear = self.judged & ~past
+
+    def is_told(self, index: int) -> bool:
+        """Whether the limit of one window is made partly of what the vendor's own statistics say."""
+        if self._told is None or index < 0 or np.isnan(self.limit[index]):
+            return False
+        return self._told(start=int(self._starts[index]))
 
     def shown(self, index: int | None) -> Shown:
         """Its number in one window, the level there, and what is normal."""
@@ -251,7 +270,8 @@ class _Side:
         value = None if index is None else _number(self.value[index])
         if part.baseline is not None:
             limit, normal = (None if index is None else _number(of[index]) for of in (self.limit, self.normal))
-            return Shown(part.measures, value, limit, normal)
+            told = index is not None and self.is_told(index)
+            return Shown(part.measures, value, limit, normal, told=told)
         if part.burn is None:
             return Shown(part.measures, value, part.level.value)
         budget, above = part.burn.budget, part.level.above

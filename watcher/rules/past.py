@@ -2,22 +2,26 @@
 
 A history grows by what its column forgets, so it costs nothing at a look. After a restart, or when a rule with a
 baseline is new, it is read from the recorded points, which the store keeps for 30 days unless told otherwise: a new
-rule knows at once what is normal. Keeping histories themselves in the store was considered: it saves a second per
-twenty series at a start, and is one more thing that can disagree with the points.
+rule knows at once what is normal. That takes 0.15 s a series for four weeks of 20 s windows, nearly all of it SQLite's
+rows becoming numbers (`tests/benchmarks/bench_history.py`), so it is done in pieces, between which others have the
+store. Keeping histories themselves in the store was considered: it would save most of that, and is one more thing that
+can disagree with the points; means made by SQL too: what is idle would be said in two languages.
 
-Recorded points may also be longer than the series' windows (a vendor's daily figures of a time before we looked):
-each then stands for every slot that it spans, where nothing finer is known.
+Where a time before we looked is wanted, the vendor's own statistics may tell of it, in windows longer than a slot. Each
+then stands for every slot that it spans, where nothing was measured: what was measured always counts first, whenever
+the vendor's word came.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from watcher.clock import DAY, HOUR
-from watcher.model import USERS, Points, Series
+from watcher.model import USERS, Points, Series, Span
 from watcher.rules.columns import Column, Losses
 from watcher.rules.frame import Frame
 from watcher.rules.history import History, Slots
@@ -25,6 +29,16 @@ from watcher.rules.rule import Baseline, Rule
 
 PointsOf = Callable[[Series, int], Points | None]
 """Recorded points of a series whose windows start at or after an instant."""
+
+
+def hourly_of(points: PointsOf) -> PointsOf:
+    """What is recorded of the vendor's own statistics, as points of the series that they are about."""
+    return partial(_hourly, points)
+
+
+def _hourly(points: PointsOf, series: Series, since: int) -> Points | None:
+    found = points(series.hourly, since)
+    return None if found is None else replace(found, series=series)
 
 
 class Past:
@@ -56,7 +70,7 @@ class Past:
         if (known := self._histories.get(series)) is not None:
             if known.reach >= history.reach:
                 return
-            history.seal(known.with_(Slots(history.length)), until=column.frontier)
+            history.take_over(known, until=column.frontier)
         self._histories[series] = history
 
     def at(self, series: Series, signal: str) -> History | None:
@@ -92,29 +106,69 @@ class Past:
 
     # ── what was recorded ──
 
-    def recall(self, *points: PointsOf) -> None:
-        """Read again what the columns do not hold, from one source or several: the earlier is believed first."""
+    def recall(self, points: PointsOf, told: PointsOf | None) -> Iterator[None]:
+        """Read again what the columns do not hold; stops after each series, so that others may have the store.
+
+        `points` reads what was measured, `told` what the vendor's own statistics say (see `tell`).
+        """
+        users = _Newest(points)
         for series, history in self._histories.items():
             if history.recalled:
                 continue
             history.recalled = True
             column = self._columns[series]
             until = history.boundary(column.begins if len(column) else column.frontier)
-            known = history.with_(Slots(history.length))
-            for source in reversed(points):
-                history.seal(self._recorded(series, source, history, until), until=until)
+            known = history.measured(Slots(history.length))
+            history.seal(self._recorded(series, points, users, history, until), until=until)
             history.seal(known, until=until)
+            if told is not None and (found := told(series, until - history.reach)) is not None:
+                self.tell(found)
+            yield
 
-    def _recorded(self, series: Series, points: PointsOf, history: History, until: int) -> Slots:
+    def _recorded(self, series: Series, points: PointsOf, users: _Newest, history: History, until: int) -> Slots:
         since = until - history.reach
         found = _before(points(series, since), until)
         if found is None:
             return Slots(history.length)
-        if found.width > self._columns[series].width:
-            return _spread(found, history.length)
-        column = _column(found)
-        users = _before(points(self._places(series, USERS)[0], column.begins), until)
-        return _slots(series, column, None if users is None else _column(users), history)
+        beside = users.column(self._places(series, USERS)[0], since)
+        return _slots(series, _column(found), beside, history)
+
+    # ── what the vendor tells afterwards ──
+
+    def tell(self, points: Points) -> None:
+        """What the vendor's own statistics say of a series, in windows longer than its own.
+
+        Each stands for every slot that it spans, where nothing was measured; told again, it is amended.
+        """
+        if (history := self._histories.get(points.series)) is not None and len(points):
+            history.tell(_spread(points, history.length))
+
+    def lacks(self, series: Series) -> Span | None:
+        """The part of what the rules look back on that lies before everything measured; None where there is none."""
+        history, column = self._histories.get(series), self._columns.get(series)
+        if history is None or column is None or not column.frontier:
+            return None
+        begins = history.begins
+        begins = column.known_from if begins is None else begins
+        since = column.frontier - history.reach
+        return Span(since, begins) if since < begins else None
+
+
+class _Newest:
+    """The users of one place at a time: the signals of a place come one after the other, and all have the same."""
+
+    def __init__(self, points: PointsOf) -> None:
+        self._points = points
+        self._read: tuple[Series, int] | None = None
+        self._column: Column | None = None
+
+    def column(self, series: Series, since: int) -> Column | None:
+        """Those of windows from `since` on, and some before."""
+        if self._read is None or self._read[0] != series or not since - DAY <= self._read[1] <= since:
+            begin = since - HOUR
+            found = self._points(series, begin)
+            self._read, self._column = (series, begin), None if found is None else _column(found)
+        return self._column
 
 
 def _slots(series: Series, column: Column, users: Column | None, history: History) -> Slots:

@@ -300,6 +300,11 @@ def needed_signals(rules: Iterable[Rule]) -> frozenset[str]:
     return frozenset(signals | {USERS} if signals else signals)
 
 
+def remembered_signals(rules: Iterable[Rule]) -> frozenset[str]:
+    """Every signal that some rule holds against what was normal."""
+    return frozenset(part.signal for rule in rules for part in rule.parts if part.baseline is not None)
+
+
 def unfed(rules: Iterable[Rule], available: Iterable[Series]) -> list[tuple[Rule, str]]:
     """Rules that none of `available` can feed, and rules whose `require` none can answer, each with the reason."""
     series = list(available)

@@ -125,7 +125,8 @@ def plainly(rule: Rule, shown: Sequence[Shown], tally: Tally | None) -> str:
 
 def _against(one: Shown) -> str:
     """`video_freeze_ratio 6.1% (normal 1.2%, limit 3.4%)`"""
-    normal = "" if one.normal is None else f"normal {_say(one, one.normal)}, "
+    whose = " by the vendor's statistics" if one.told else ""
+    normal = "" if one.normal is None else f"normal {_say(one, one.normal)}{whose}, "
     return f"{one.measures} {_say(one, one.value)} ({normal}limit {_say(one, one.threshold)})"
 
 

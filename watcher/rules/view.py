@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 from watcher.model import Labels, State
 from watcher.rules.alert import Alert
-from watcher.rules.ground import LEARNING, Ground
+from watcher.rules.ground import LEARNING, VENDORS, Ground
 
 WORDS: Mapping[str, str] = {
     "idle": "nobody was in calls: there is nothing to measure",
     "late": "asked for, and the vendor does not have it yet",
     "no_data": "the vendor answers for this time, with no data",
     LEARNING: "too little is known of the past to say what is normal now: it is not judged, and will not page",
+    VENDORS: "what is normal comes partly from the vendor's own statistics, of a time that was not watched",
     "undecided": "the verdict waits for another signal, which is asked for first",
     "unguarded": "judged without the signal that the rule requires, which stayed unknown",
 }
@@ -27,8 +28,8 @@ class AlertView:
 
     `since` is the event time at which the state was entered (0: never left inactive), `frontier` the one up to which
     its windows are known. `marks`: `idle` and `no_data` say what the newest window is, `learning` that it is not judged
-    for want of history, `late` that newer ones were asked for, `undecided` that the verdict waits for something
-    unknown, `unguarded` that it did not (`WORDS`).
+    for want of history, `vendors_past` that its limit is partly the vendor's word, `late` that newer ones were asked
+    for, `undecided` that the verdict waits for something unknown, `unguarded` that it did not (`WORDS`).
     """
 
     id: str

@@ -61,8 +61,9 @@ class AdaptivePolicy:
     def next(self, states: Sequence[QueryState], usage: Sequence[UsageView], now: float) -> Slot:
         """The earliest slot of all groups of queries that are counted together."""
         standing = {pool: tuple(views) for pool, views in groupby(usage, key=lambda view: view.pool)}
-        pools = {pool: self._pool(pool, views, states, now) for pool, views in standing.items()}
         groups = dict.fromkeys(s.query.pools for s in states)
+        asked = {pool for ids in groups for pool in ids}
+        pools = {pool: self._pool(pool, views, states, now) for pool, views in standing.items() if pool in asked}
         slots = [_next(_group(ids, states, pools, self._gaps, now)) for ids in groups]
         return min(slots, key=lambda slot: slot.at, default=Slot(query_id=None, at=math.inf, reason=Why.IDLE))
 

@@ -1,8 +1,9 @@
 """What can be read of the state: by the daemon itself, and by other commands beside it.
 
-Every method is one query, so each sees one committed state, whatever is written meanwhile. Which index serves it is
-asserted in `tests/store/test_plans.py`. Where a time range is read in the order recorded it says `ORDER BY +n`: the
-plus keeps SQLite from walking the whole table in that order to save itself the sort.
+Every method is one query, so each sees one committed state, whatever is written meanwhile (`points` looks up a number
+before that never changes). Which index serves it is asserted in `tests/store/test_plans.py`. Where a time range is read
+in the order recorded it says `ORDER BY +n`: the plus keeps SQLite from walking the whole table in that order to save
+itself the sort.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ from watcher.store.database import Database
 SERIES = "account = ? AND provider = ? AND project = ? AND product = ? AND channel = ? AND signal = ?"
 UNSENT = "delivery IN ('queued', 'sending')"  # as the partial index says it, or SQLite would not use that
 assert f"delivery IN ('{Delivery.QUEUED}', '{Delivery.SENDING}')" == UNSENT
+
+_POINT = np.dtype([("start", np.int64), ("value", np.float64), ("weight", np.float64)])
 
 _OBLIGATION = "SELECT o.id, o.target, t.body, o.created_at, o.route, o.reason FROM obligations AS o"
 _NEWEST_DUTY = (  # SQLite takes `seq` from the row that has the maximum
@@ -74,21 +77,25 @@ class SqliteReader:
 
     def points(self, series: Series, since: int) -> Points | None:
         """Recorded points of a series whose window starts at or after `since`; None where there are none."""
-        rows = self._db.rows(
-            "SELECT start, value, weight, width FROM points JOIN series ON id = series_id"  # noqa: S608 - our own text
-            f" WHERE {SERIES} AND start >= ? ORDER BY start",
-            (*series, since),
-        )
-        if not rows:
+        named = self._db.rows(f"SELECT id, width FROM series WHERE {SERIES}", series)  # noqa: S608 - our own text
+        if not named:
             return None
-        starts, values, weights, widths = zip(*rows, strict=True)
-        weighted = any(weight is not None for weight in weights)
+        id_, width = named[0]
+        rows = self._db.table(
+            "SELECT start, value, ifnull(weight, 9e999) FROM points"  # an unknown weight goes as infinity
+            " WHERE series_id = ? AND start >= ? ORDER BY start",
+            (id_, since),
+            _POINT,
+        )
+        if not len(rows):
+            return None
+        weight = np.where(np.isinf(rows["weight"]), np.nan, rows["weight"])
         return Points(
             series=series,
-            width=widths[0],
-            start=np.array(starts, dtype=np.int64),
-            value=np.array(values, dtype=np.float64),
-            weight=np.array(weights, dtype=np.float64) if weighted else None,  # an unknown weight is NaN
+            width=width,
+            start=rows["start"].copy(),
+            value=rows["value"].copy(),
+            weight=None if np.isnan(weight).all() else weight,
         )
 
     def covered(self) -> dict[str, int]:

@@ -22,7 +22,7 @@ from watcher.budget.quota import Pool, Quota, pool_id
 from watcher.clock import DAY, HOUR
 from watcher.model import USERS, Query, Series
 from watcher.providers.agora.insights.daily import AGAIN
-from watcher.providers.agora.insights.settings import DAILY
+from watcher.providers.agora.insights.settings import DAILY, PAST, InsightLimits
 from watcher.providers.agora.insights.settings import METRICS as DAILY_METRICS
 from watcher.providers.agora.inspector import sample
 from watcher.providers.agora.inspector.figures import MEASURED, SAMPLED, WIDTH
@@ -115,6 +115,37 @@ def _days(account: AgoraAccount, needed: Set[str]) -> Iterator[Target]:
             family=DAYS,
         )
         yield Target(query=query, project=project)
+
+
+def past(account: AgoraAccount, needed: Set[str]) -> tuple[Target, ...]:
+    """What Data Insights tell, by the hour, of the past of the live series of signals that are `needed`.
+
+    Of channels they tell nothing, and of users and channels in number something else (`insights.settings.PAST`).
+    """
+    limits, told = account.insight_limits(), needed & PAST.keys()
+    if limits is None:
+        return ()
+    return tuple(
+        Target(query=_hours(account, limits, series), project=live.project, product=live.product)
+        for live in _realtime(account, told)
+        for series in live.query.series
+        if series.signal in told and not series.channel
+    )
+
+
+def _hours(account: AgoraAccount, limits: InsightLimits, series: Series) -> Query:
+    return Query(
+        id="/".join((account.name, series.project, series.product, series.signal, "hours")),
+        account=account.name,
+        series=(series,),
+        pools=(f"{account.name}/{DAYS}",),
+        width=HOUR,
+        delay=float(limits.quality_delay),
+        reach=float(limits.back),
+        settle=AGAIN * DAY // HOUR,
+        every=float(DAY),
+        family=DAYS,
+    )
 
 
 def _daily_products(project: Project, signal: str) -> Iterator[str]:

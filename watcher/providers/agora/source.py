@@ -14,9 +14,10 @@ from watcher.providers.agora.domains import Domains
 from watcher.providers.agora.exchange import Exchange
 from watcher.providers.agora.insights.client import InsightClient
 from watcher.providers.agora.insights.daily import Daily
+from watcher.providers.agora.insights.hourly import Hourly
 from watcher.providers.agora.inspector.client import InspectorClient
 from watcher.providers.agora.inspector.sample import CallSample
-from watcher.providers.agora.queries import DAYS, REALTIME, SAMPLES, Target, targets
+from watcher.providers.agora.queries import DAYS, REALTIME, SAMPLES, Target, past, targets
 from watcher.providers.agora.realtime import Realtime
 from watcher.providers.agora.settings import AgoraAccount, window
 from watcher.providers.agora.splits import Splits
@@ -55,6 +56,7 @@ def open_source(
     return AgoraSource(
         settings=settings,
         targets=targets(settings, needed),
+        past=past(settings, needed),
         exchange=exchange,
         clock=clock,
         vendor_time=vendor_time,
@@ -72,6 +74,7 @@ class AgoraSource:
         *,
         settings: AgoraAccount,
         targets: tuple[Target, ...],
+        past: tuple[Target, ...],
         exchange: Exchange,
         clock: Clock,
         vendor_time: VendorTime,
@@ -82,6 +85,7 @@ class AgoraSource:
         self._exchange = exchange
         self._settings = settings
         self._targets = targets
+        self._past = past
         self._clock = clock
         self._vendor_time = vendor_time
         self._lookers = dict(self._looking())
@@ -136,6 +140,14 @@ class AgoraSource:
                     ),
                 )
         if (days := own.insight_limits()) is not None:
+            hourly = Hourly(
+                targets=self._past,
+                limits=days,
+                client=self.insights,
+                vendor_time=self._vendor_time,
+                clock=self._clock,
+            )
+            yield from ((target.query.id, hourly) for target in self._past)
             for target in self._of(DAYS):
                 yield (
                     target.query.id,

@@ -21,11 +21,12 @@ class InsightLimits(NamedTuple):
     back: int
     span: int
     delay: int
+    quality_delay: int
 
 
 INSIGHT_PLANS = {
-    "premium": InsightLimits(3, 40, 14 * DAY, 3 * DAY, 12 * HOUR),
-    "enterprise": InsightLimits(10, 60, 30 * DAY, 7 * DAY, 6 * HOUR),
+    "premium": InsightLimits(3, 40, 14 * DAY, 3 * DAY, 12 * HOUR, 6 * HOUR),
+    "enterprise": InsightLimits(10, 60, 30 * DAY, 7 * DAY, 6 * HOUR, 6 * HOUR),
 }
 
 
@@ -54,6 +55,18 @@ METRICS: Mapping[str, InsightMetric] = {
     "daily_audio_seconds": InsightMetric("totalAudioDuration", quality=False, scale=60.0),
 }
 """Signal -> what it is called in insights. Durations come in minutes."""
+
+
+PAST: Mapping[str, str] = {
+    "video_freeze_ratio": "daily_video_freeze_ratio",
+    "audio_freeze_ratio": "daily_audio_freeze_ratio",
+    "network_delay_ratio": "daily_network_delay_ratio",
+    "join_success_ratio": "daily_join_success_ratio",
+    "join_success_5s_ratio": "daily_join_success_5s_ratio",
+}
+"""Live signals whose past insights tell by the hour -> the same metric above. The five rates of section 4 are named as
+those of quality in section 5.1, by product, with the same divisors. Usage means something else: users and channels are
+those at once when live, and all of an hour here, each counted once, of both products together."""
 
 
 class InsightQuota(Strict):

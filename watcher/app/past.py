@@ -1,0 +1,135 @@
+"""The past that nobody watched, from the vendor's own statistics, where a rule looks back on it.
+
+A rule against what is normal is silent until it has seen half of its weeks. What the vendor tells afterwards fills the
+time before the first look: piece by piece, the oldest first, until the days of the first look are settled. Then it is
+never asked again, since what was measured itself counts first. What it tells is recorded beside the series
+(`Series.hourly`), so that a restart and `explain` know it too; how far it was read stands with what queries cover.
+
+These requests are no part of the schedule. One leaves only while nothing is due for a while, and is given up when that
+while is over. It spends what its pool can spare: it leaves what the pool's own looks need of the rest of the day, and
+half of what an even day would have left. So no look is later for it. As queries of the schedule they would have been
+promised, paged for when they fail, and refused by `check` where the past of a large account takes a week to be read;
+here it only takes that week.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from watcher import log
+from watcher.app.recorder import Recorder
+from watcher.budget.ledger import Ledger
+from watcher.budget.purse import LookPurse
+from watcher.budget.quota import Refusal
+from watcher.budget.usage import Usage
+from watcher.clock import DAY, HOUR, MINUTE, Clock, real_deadline
+from watcher.errors import ProviderError, Reason, StoreError
+from watcher.model import Answer, Commit, Query, Source
+from watcher.rules.engine import Engine
+
+LONGEST = 10.0  # real seconds for one request
+ROOM = 15.0  # real seconds in which nothing else may be due
+SHARE = 0.5  # of what is left of a pool's day, at most
+PATIENCE = float(MINUTE)  # beyond the vendor's delay: its limits are strict, and clocks differ
+AFTER_FAILURE = float(HOUR)
+
+
+class PastReader:
+    """Reads what one account's rules lack. `queries` are those of `Provider.past`, `scheduled` all that have turns."""
+
+    def __init__(
+        self,
+        *,
+        queries: Sequence[Query],
+        scheduled: Sequence[Query],
+        covered: Mapping[str, int],
+        source: Source,
+        ledger: Ledger,
+        engine: Engine,
+        recorder: Recorder,
+        clock: Clock,
+    ) -> None:
+        self._queries = tuple(queries)
+        self._scheduled = tuple(scheduled)
+        self._covered = {query.id: covered[query.id] for query in queries if query.id in covered}
+        self._source = source
+        self._ledger = ledger
+        self._engine = engine
+        self._recorder = recorder
+        self._clock = clock
+        self._not_before = 0.0
+        self._log = log.get("past")
+
+    async def step(self, usage: Sequence[Usage], free_until: float) -> None:
+        """One request, where something is lacking, can be afforded, and nothing else is due before `free_until`."""
+        now = self._clock.now()
+        room = (free_until - now) / self._clock.rate
+        if now < self._not_before or room < ROOM:
+            return
+        query = self._next(usage)
+        if query is None:
+            return
+        try:
+            spend = await self._ledger.spend(query.pools)
+            if isinstance(spend, Refusal):
+                return
+            purse = LookPurse(ledger=self._ledger, pools=query.pools, first=spend, extra=0)
+            answer = await self._ask(query, purse)
+        except ProviderError as error:
+            wait = AFTER_FAILURE if error.reason is not Reason.DAY_QUOTA else float(DAY)
+            self._not_before = now + max(wait, error.retry_after or 0.0)
+            self._log.warning("past_not_told", query=query.id, reason=str(error.reason), detail=error.detail)
+        except StoreError as error:
+            self._recorder.fails(error)
+            self._not_before = now + AFTER_FAILURE
+        else:
+            await self._take_in(query, answer)
+
+    def _next(self, usage: Sequence[Usage]) -> Query | None:
+        """Of what is lacking and can be had now, what was read the least far."""
+        found = [q for q in self._queries if self._is_due(q) and self._affords(q, usage)]
+        return min(found, key=lambda q: (self._covered.get(q.id, 0), q.id), default=None)
+
+    def _is_due(self, query: Query) -> bool:
+        """Whether a look would bring what is lacking: not read yet, or to be told anew."""
+        lacking = self._engine.lacks_past(query.series[0])
+        offered = self._ledger.vendor_now() - query.delay
+        if lacking is None or lacking.start + query.width > offered:
+            return False
+        covered = self._covered.get(query.id)
+        if covered is None:
+            return True
+        settled = covered - query.settle * query.width
+        return settled < lacking.end and covered + query.every + PATIENCE <= offered
+
+    def _affords(self, query: Query, usage: Sequence[Usage]) -> bool:
+        """Whether each of its pools keeps enough for its own looks, and half of what an even day has left."""
+        for view in usage:
+            if view.pool not in query.pools:
+                continue
+            if view.left < 1 or view.blocked_until is not None:
+                return False
+            if view.window_seconds == DAY:
+                own = sum(q.requests * DAY / q.apart for q in self._scheduled if view.pool in q.pools)
+                rest = min(max(view.resets_at - self._clock.now(), 0.0) / DAY, 1.0)
+                if view.left - 1 < max(own, (1 - SHARE) * view.allowed) * rest:
+                    return False
+        return True
+
+    async def _ask(self, query: Query, purse: LookPurse) -> Answer:
+        covered = self._covered.get(query.id)
+        if covered is None:
+            lacking = self._engine.lacks_past(query.series[0])
+            covered = None if lacking is None else lacking.start
+        with real_deadline(LONGEST):
+            return await self._source.look(query, covered, purse)
+        raise ProviderError(Reason.TIMEOUT, f"no answer within {LONGEST:.0f} s")
+
+    async def _take_in(self, query: Query, answer: Answer) -> None:
+        """Record how far it was read, and judge by it from now on."""
+        self._covered[query.id] = answer.asked.end
+        told = [replace(points, series=points.series.hourly) for points in answer.points]
+        await self._recorder.record(Commit(points=told, covered={query.id: answer.asked.end}))
+        for points in answer.points:
+            self._engine.tell(points)
