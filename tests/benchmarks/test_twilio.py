@@ -25,6 +25,7 @@ async def test_some_hours_of_full_rooms(tmp_path: Path) -> None:
     found = await stretch(clock, tmp_path, hours=4, rooms_per_day=1_000, participants=12)
     assert_kept(found)
     assert found.people_there > 800
+    assert found.list_requests <= 4 * 60 + 4 * 4 * 2  # one page a look, a second one every quarter of an hour
     assert found.failed_there > 30
 
 
