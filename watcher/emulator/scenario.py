@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from watcher.clock import DAY
+from watcher.clock import DAY, HOUR, MINUTE
 from watcher.emulator.day import DayShape, Share
 from watcher.emulator.faults import FaultShape, MomentField
 from watcher.emulator.settings import (
@@ -32,20 +32,25 @@ from watcher.emulator.settings import (
 )
 from watcher.emulator.traffic import GROUPS
 from watcher.emulator.world import (
+    CALL_METRICS,
     ENDPOINTS,
     HEALTHY,
+    INSIGHT_METRICS,
     PLANS,
     PRODUCTS,
     QUALITY_METRICS,
     USAGE_METRICS,
     Account,
     Answers,
+    Calls,
     Channel,
     Empty,
     Incident,
+    Limits,
     Project,
     Quota,
     Scenario,
+    family_of,
 )
 from watcher.errors import ConfigError, Problem
 from watcher.secret import Secret
@@ -70,17 +75,40 @@ def reads(text: str, *, epoch: float, name: str = "<scenario>") -> Scenario:
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
 Users = Annotated[Quantity, Field(ge=0, le=100_000_000)]
 Reach = Annotated[Duration, Field(le=3 * DAY)]  # bounds an answer: 12,960 slots
+FarReach = Annotated[Duration, Field(le=30 * DAY)]
 Uid = Annotated[int, Field(ge=1, le=2**32 - 1)]
 
 
-class _LimitsShape(Strict):
-    realtime: bool | None = None
+class _RatesOfRequests(Strict):
     per_second: Count | None = None
     per_minute: Count | None = None
     per_day: Count | None = None
+
+
+class _FamilyShape(_RatesOfRequests):
+    allowed: bool | None = None
+    look_back: FarReach | None = None
+    span: FarReach | None = None
+    delay: FarReach | None = None
+
+
+class _LimitsShape(_RatesOfRequests):
+    realtime: bool | None = None
     look_back: Reach | None = None
     span: Reach | None = None
     delay: Reach | None = None
+    call_lists: _FamilyShape = _FamilyShape()
+    call_details: _FamilyShape = _FamilyShape()
+    insight: _FamilyShape = _FamilyShape()
+
+    def over(self, plan: Mapping[str, Limits]) -> dict[str, Limits]:
+        """The plan's limits with these in their place; `insight` is for its four groups."""
+        own = self.model_dump(exclude_none=True)
+        families = {name: own.pop(name) for name in ("call_lists", "call_details", "insight")}
+        if "realtime" in own:
+            own["allowed"] = own.pop("realtime")
+        families["realtime"] = own
+        return {name: replace(limits, **families[family_of(name)]) for name, limits in plan.items()}
 
 
 class _QuotaShape(Strict):
@@ -94,6 +122,23 @@ class _AnswersShape(Strict):
     span_refusal: Literal["duration", "length"] = "duration"
     empty_usage: Empty = "absent"
     empty_quality: Empty = "absent"
+    call_success: Literal["200", "0"] = "200"
+    call_acu: Literal["accumulated", "average"] = "accumulated"
+    call_rates: Literal["fraction", "percent"] = "fraction"
+    live_destroyed: Literal["absent", "null", "zero"] = "absent"
+    total_size: Literal["all", "page"] = "all"
+    session_has_more: bool = False
+    uid: Literal["number", "string"] = "number"
+    roles: Literal["string", "list"] = "list"
+    loss: Literal["percent", "fraction"] = "percent"
+    streams: Literal["low_first", "high_first"] = "low_first"
+    picture_qp: bool = False
+    memory: bool = True
+    empty_buckets: bool = False
+    day: Literal["utc", "utc+8"] = "utc"
+    peaks: Literal["both", "concurrent", "current"] = "both"
+    dimensions: Literal["both", "long", "short"] = "both"
+    product_type: Literal["required", "optional"] = "required"
 
 
 class _RatesShape(Strict):
@@ -102,6 +147,8 @@ class _RatesShape(Strict):
     audio_freeze: Share | None = Field(None, alias="audioFreezeRate")
     video_freeze: Share | None = Field(None, alias="videoFreezeRate")
     delay: Share | None = Field(None, alias="networkDelay")
+    audio_loss: Share | None = Field(None, alias="audioPacketLoss")
+    video_loss: Share | None = Field(None, alias="videoPacketLoss")
 
     def levels(self) -> dict[str, float]:
         """By the vendor's names."""
@@ -130,6 +177,13 @@ class _DayShape(DayShape):
     trough: Share = 0.2
 
 
+class _CallsShape(Strict):
+    length: Annotated[Duration, Field(ge=60, le=DAY)] = HOUR
+    stay: Annotated[Duration, Field(ge=60, le=DAY)] = 40 * MINUTE
+    speakers: Annotated[int, Field(ge=0, le=16)] = 2
+    servers: Annotated[int, Field(ge=0, le=10)] = 1
+
+
 class _ChannelShape(Strict):
     name: Name
     share: Share
@@ -142,6 +196,7 @@ class _ProjectShape(Strict):
     products: _ProductsShape
     day: _DayShape = _DayShape()
     users_per_channel: Count = 8
+    calls: _CallsShape = _CallsShape()
     channels: Annotated[tuple[_ChannelShape, ...], Field(max_length=200)] = ()
     healthy: _RatesShape = _RatesShape()
 
@@ -173,7 +228,7 @@ class _FaultShape(FaultShape):
         "http_401", "http_404", "http_429", "http_500", "http_502", "code_500",
         "clock_skew", "foreign", "qps", "qpm", "qpd", "no_auth",
         "data_null", "data_empty", "holes", "null_values", "zero_values", "shuffled", "late_slots", "revised",
-        "message", "code_zero",
+        "message", "code_zero", "duplicates",
     ]  # fmt: skip
 
 
@@ -181,6 +236,7 @@ class _ScenarioShape(Strict):
     seed: int = 1
     epoch: MomentField | None = None
     jitter: Annotated[Quantity, Field(ge=0, le=0.5)] = 0.05
+    amended_after: Annotated[Duration, Field(le=DAY)] = 0
     accounts: Annotated[tuple[_AccountShape, ...], Field(min_length=1, max_length=100)]
     incidents: Annotated[tuple[_IncidentShape, ...], Field(max_length=1000)] = ()
     faults: Annotated[tuple[_FaultShape, ...], Field(max_length=200)] = ()
@@ -217,6 +273,7 @@ def _scenario(document: Document, epoch: float) -> Scenario:
         seed=shape.seed,
         epoch=zero,
         jitter=shape.jitter,
+        amended_after=shape.amended_after,
         accounts=accounts,
         incidents=tuple(_incident(incident, zero, products) for incident in shape.incidents),
         faults=tuple(fault(f, f.kind, zero, _FAULTS) for f in shape.faults),
@@ -228,7 +285,7 @@ def _account(shape: _AccountShape) -> Account:
         name=shape.name,
         customer_id=shape.customer_id,
         customer_secret=shape.customer_secret,
-        limits=replace(PLANS[shape.plan], **shape.limits.model_dump(exclude_none=True)),
+        limits=shape.limits.over(PLANS[shape.plan]),
         quota=Quota(**shape.quota.model_dump()),
         answers=Answers(**shape.answers.model_dump()),
         projects=tuple(_project(project) for project in shape.projects),
@@ -243,6 +300,7 @@ def _project(shape: _ProjectShape) -> Project:
         peaks={product: peak.peak_users for product, peak in peaks.items() if peak is not None},
         day=shape.day.day(),
         users_per_channel=shape.users_per_channel,
+        calls=Calls(**shape.calls.model_dump()),
         channels=tuple(
             Channel(name=c.name, share=c.share, uids={"Native": c.uids.native, "WebRTC": c.uids.webrtc})
             for c in shape.channels
@@ -285,7 +343,7 @@ def _contradictions(document: Document, shape: _ScenarioShape, epoch: float) -> 
         "account": [account.name for account in shape.accounts],
         "project": list(projects),
         "endpoint": sorted(ENDPOINTS),
-        "metric": sorted((*USAGE_METRICS, *QUALITY_METRICS)),
+        "metric": sorted({*USAGE_METRICS, *QUALITY_METRICS, *CALL_METRICS, *INSIGHT_METRICS}),
         "product": PRODUCTS,
     }
     for f, one in enumerate(shape.faults):
