@@ -193,7 +193,9 @@ class Calls:
         self, call: Call, start: int, end: int, fresh: int, *, speakers_only: bool = False
     ) -> Iterator[Session]:
         """The call's sessions that overlap [start, end], in order of seat; a few seats at a time."""
-        slots = _grid(call.begin, min(call.end - 1, fresh + SLOT))
+        slots = _grid(  # nobody's stay reaches further than that
+            max(call.begin, start - self._stay), min(call.end - 1, end + self._stay, fresh + SLOT)
+        )
         for product, first, last in self.places(call.channel):
             most = min(int(self._taken(product, call.channel.row, slots).max(initial=0)), last)
             if speakers_only:

@@ -240,7 +240,7 @@ class _Figures:
     def _truth(self, at: int) -> _Truth:
         if self._known.final(at):
             return _Truth(counts=1.0, rates=1.0)
-        key = self._traffic.key("provisional", self._ask.metric)
+        key = self._traffic.key("provisional", self._ask.metric.replace("Current", "Concurrent"))
         day = at // DAY
         return _Truth(counts=0.94 + 0.05 * draw(key, day), rates=0.85 + 0.1 * draw(key, -day))
 

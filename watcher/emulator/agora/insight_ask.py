@@ -59,7 +59,7 @@ def parameters(query: Mapping[str, str], content: bytes) -> dict[str, str]:
         return given
     if not isinstance(body, dict):
         return given
-    texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in body.items() if v is not None}
+    texts = {k: v if isinstance(v, str) else json.dumps(v) for k, v in body.items() if v is not None and k != "appid"}
     return {**texts, **given}
 
 

@@ -102,15 +102,14 @@ class _Handler:
 
 
 async def _content(receive: Receive) -> bytes:
-    """The body of a request; empty where it is larger than anyone needs."""
+    """The body of a request; empty where it is larger than anyone needs. Read to its end, kept no further than that."""
     content = b""
     while True:
         message = await receive()
-        content += bytes(message.get("body", b""))
-        if len(content) > _MOST_BODY:
-            return b""
+        if len(content) <= _MOST_BODY:
+            content += bytes(message.get("body", b""))
         if not message.get("more_body", False):
-            return content
+            return content if len(content) <= _MOST_BODY else b""
 
 
 def _host(scope: Scope) -> str:
