@@ -118,8 +118,9 @@ async def test_every_usage_metric(now: VirtualClock) -> None:
 
 
 async def test_both_spellings_of_the_peaks(now: VirtualClock) -> None:
-    """Either is answered under the name asked for; by switch one of them is code 400."""
+    """Either is answered under the name asked for, provisional days alike; by switch one of them is code 400."""
     data = plain()
+    data["accounts"][0]["projects"] = [project(products={"Native": {"peak_users": 50_000}})]
     caller = Caller(data, now)
     one = await table(caller, "insight_usage", "peakConcurrentUsers")
     other = await table(caller, "insight_usage", "peakCurrentUsers")

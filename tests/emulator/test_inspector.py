@@ -302,6 +302,21 @@ async def test_freezes_of_the_samples_are_the_rates(now: VirtualClock) -> None:
     assert sum(whole) / len(whole) == pytest.approx(rate, rel=0.05)
 
 
+async def test_nothing_of_a_freeze_is_lost_in_a_gap(now: VirtualClock) -> None:
+    """The report after a missing one covers both: over all streams, freeze times are the rate to one in a hundred."""
+    caller = Caller(world(of={"healthy": {"videoFreezeRate": "10%"}}), now)
+    sessions = await everyone(caller, await the_call(caller))
+    frozen = seconds = reports = 0
+    for at in range(0, 60, 20):
+        for data in (await series(caller, sessions[at : at + 20])).values():
+            for kvs in (one["kvs"] for one in data if one["mid"] == 20011):
+                frozen += sum(value for _, value in kvs[1:])  # what the first covers is not known
+                seconds += kvs[-1][0] - kvs[0][0]
+                reports += len(kvs) - 1
+    assert reports < 0.98 * seconds / 2
+    assert frozen / 1000 / seconds == pytest.approx(0.1, rel=0.01)
+
+
 async def test_a_value_is_the_same_whatever_window_is_asked(now: VirtualClock) -> None:
     """A narrow question and a later one find the very same reports; nothing after the delay is told."""
     caller = Caller(world(jitter="5%"), now)
@@ -327,7 +342,7 @@ async def losses(caller: Caller, product: str, mids: tuple[int, ...]) -> dict[st
     sessions = [s for s in await everyone(caller, await the_call(caller)) if product_of(s) == product]
     found = {}
     for at in range(0, len(sessions), 20):
-        for sid, data in (await series(caller, sessions[at : at + 20])).items():
+        for sid, data in (await series(caller, sessions[at : at + 20], start_ts=N - 400)).items():
             means: dict[int, list[float]] = {}
             for one in data:
                 if one["mid"] in mids:

@@ -49,7 +49,8 @@ def answer(ask: InsightAsk, traffic: Traffic, *, known: Known, answers: Answers,
     figures = _Figures(traffic, ask, known)
     if ask.seconds:
         shift = 8 * HOUR if answers.day == "utc+8" and ask.seconds == DAY else 0
-        values = holed(figures.by_time(shift), faults, ask.metric, ask.product)
+        starts, column = figures.by_time(shift)
+        values = holed(starts, column, faults, ask.metric, ask.product)
         data = [{ask.metric: value, "ts": at} for at, value in values]
         return Found(message="success", data=mix_rows(data, faults))
     rows = figures.groups() if ask.dimension else figures.whole()
@@ -73,16 +74,18 @@ class _Figures:
         self._products = (ask.product,) if ask.product else PRODUCTS
         self._quality = "quality" in ask.endpoint.name
 
-    def by_time(self, shift: int) -> list[tuple[int, float]]:
-        """Start and value of each row; the last may begin at the very end of the span. `shift`: of a day's start."""
+    def by_time(self, shift: int) -> tuple[Ints, Floats]:
+        """Starts and values of the rows; the last may begin at the very end of the span. `shift`: of a day's start."""
         seconds = self._ask.seconds
         first = (self._ask.start + shift) // seconds * seconds - shift
-        rows = []
+        starts: list[int] = []
+        found: list[float] = []
         for at in range(first, self._ask.end + 1, seconds):
             value = self._rate(at, at + seconds) if self._quality else self._usage(at, at + seconds)
             if value is not None:
-                rows.append((at, value))
-        return rows
+                starts.append(at)
+                found.append(value)
+        return np.array(starts, dtype=np.int64), np.array(found, dtype=np.float64)
 
     # ── aggregation ──────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from watcher.clock import MINUTE
 from watcher.emulator.agora.calls import Call, Calls, Session, distinct
 from watcher.emulator.agora.inspector_ask import InspectorAsk
@@ -183,11 +185,11 @@ class _Inspector:
         return [
             {
                 "mid": series.mid,
-                "kvs": mix_rows(holed(series.values, self._faults, sid, str(series.mid)), self._faults),
+                "kvs": mix_rows(holed(series.at, series.values, self._faults, sid, str(series.mid)), self._faults),
                 "peer_uid": series.peer,
             }
             for series in samples.of(session)
-            if series.values
+            if len(series.at)
         ]
 
     # ── statistics ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -227,7 +229,13 @@ class _Inspector:
         else:
             values = {minute: self._rate(rate) for minute, (rate, _) in spread.minutes(metric).items()}
         whole = {minute: value for minute, value in values.items() if minute + MINUTE <= self._fresh}
-        rows = holed(sorted(whole.items()), self._faults, ask.endpoint.name, ask.metric)
+        minutes = sorted(whole)
+        rows = holed(
+            np.array(minutes, dtype=np.int64),
+            np.array([whole[minute] for minute in minutes], dtype=np.float64),
+            self._faults,
+            ask.metric,
+        )
         return [{"ts": minute, "value": value} for minute, value in shuffled(rows)]
 
     # ── what they share ──────────────────────────────────────────────────────────────────────────────────────────

@@ -11,9 +11,11 @@ import numpy as np
 
 from watcher.emulator.chance import draws, key_of
 from watcher.emulator.faults import Fault
-from watcher.model import Span
+from watcher.model import Floats, Ints, Span
 
 Row = TypeVar("Row")
+
+_BENDING = ("holes", "zero_values", "null_values")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,24 +66,34 @@ def shuffled(rows: Sequence[Row]) -> list[Row]:
     return [rows[i] for i in order.tolist()]
 
 
-def holed(values: Sequence[tuple[int, float]], faults: Mapping[str, Fault], *key: str) -> list[tuple[int, Any]]:
+def holed(instants: Ints, values: Floats, faults: Mapping[str, Fault], *key: str) -> list[tuple[int, Any]]:
     """Numbers at instants after `holes`, `zero_values` and `null_values`; whole ones as JSON integers.
 
     Which are hit depends on instant and key alone, so that a hole stays one.
     """
-    instants = np.array([at for at, _ in values], dtype=np.int64)
+    pairs = list(zip(instants.tolist(), _numbers(values), strict=True))
+    if faults.keys().isdisjoint(_BENDING):
+        return pairs
     hit = {
         kind: (draws(key_of(0, kind, *key), instants) < faults[kind].share).tolist()
-        for kind in ("holes", "zero_values", "null_values")
+        for kind in _BENDING
         if kind in faults
     }
-    never = [False] * len(values)
-    holes, zeros, nulls = (hit.get(kind, never) for kind in ("holes", "zero_values", "null_values"))
+    never = [False] * len(pairs)
+    holes, zeros, nulls = (hit.get(kind, never) for kind in _BENDING)
     return [
-        (at, None if null else 0 if zero else number(value))
-        for (at, value), hole, zero, null in zip(values, holes, zeros, nulls, strict=True)
+        (at, None if null else 0 if zero else value)
+        for (at, value), hole, zero, null in zip(pairs, holes, zeros, nulls, strict=True)
         if not hole
     ]
+
+
+def _numbers(values: Floats) -> list[Any]:
+    """`number` of many."""
+    if (values == np.floor(values)).all():
+        whole: list[Any] = values.astype(np.int64).tolist()
+        return whole
+    return [number(value) for value in values.tolist()]
 
 
 def number(value: float) -> int | float:

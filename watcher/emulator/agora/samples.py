@@ -19,7 +19,7 @@ import numpy as np
 from watcher.emulator.agora.calls import Call, Calls, Session
 from watcher.emulator.chance import draws
 from watcher.emulator.dice import bits
-from watcher.emulator.traffic import SLOT
+from watcher.emulator.traffic import SLOT, Bools
 from watcher.emulator.world import Answers
 from watcher.model import Floats, Ints
 
@@ -69,7 +69,8 @@ class Series:
 
     mid: int
     peer: int
-    values: list[tuple[int, float]]
+    at: Ints
+    values: Floats
 
 
 class Samples:
@@ -83,44 +84,40 @@ class Samples:
         self._fresh = fresh
         self._answers = answers
         self._speakers = self._talking(start, end)
+        first = max(call.begin, (start // SLOT - 1) * SLOT)  # a slot more: a gap may reach into the window
+        self._slots = np.arange(first, max(first, min(call.end, (end // SLOT + 1) * SLOT)), SLOT, dtype=np.int64)
         self._rated: dict[str, Floats] = {}  # of one session, by metric: the same for every peer
 
     def of(self, session: Session) -> Iterator[Series]:
-        """Every series that has values."""
+        """Every series of it; one that a peer was not there for is empty."""
         key = self._calls.traffic.key("samples", self._calls.sid_of(session))
         self._rated.clear()
         own = {**_DEVICE, **(_MEMORY if self._answers.memory else {})}
         if session.speaker:
             own |= _SENT | (_QP if self._answers.picture_qp else {})
-        clock = _Clock.of(session, key, self._start, self._end, self._fresh)
+        clock = _Clock.of(session, key, self._slots, self._start, min(self._end, self._fresh + 1))
         if clock is None:
             return
         for mid, base in own.items():
-            yield Series(self._mid(mid), 0, clock.kept(clock.around(base, bits(key, mid))))
+            yield Series(self._mid(mid), 0, *clock.kept(clock.around(base, bits(key, mid))))
         if session.speaker:
             for mid, metric in _UPLINK[session.product].items():
-                yield Series(mid, 0, clock.kept(self._loss(session, metric, clock, bits(key, mid))))
+                yield Series(mid, 0, *clock.kept(self._loss(session, metric, clock, bits(key, mid))))
         for peer in self._peers(session):
             heard = bits(key, peer.uid)
             both = (peer.joined, peer.left if peer.left is not None else self._fresh + 1)
             for mid, base in _RECEIVED.items():
-                yield from self._heard(mid, peer, clock.kept(clock.around(base, bits(heard, mid)), *both))
+                yield Series(mid, peer.uid, *clock.kept(clock.around(base, bits(heard, mid)), *both))
             for mid, metric in _END_TO_END[session.product].items():
-                yield from self._heard(
-                    mid, peer, clock.kept(self._loss(session, metric, clock, bits(heard, mid)), *both)
-                )
+                lost = self._loss(session, metric, clock, bits(heard, mid))
+                yield Series(mid, peer.uid, *clock.kept(lost, *both))
             for mid, metric in _FREEZE[session.product].items():
                 frozen = clock.gathered(self._freezes(session, metric, clock, bits(heard, mid)))
-                yield from self._heard(mid, peer, clock.kept(frozen, *both))
+                yield Series(mid, peer.uid, *clock.kept(frozen, *both))
 
     def _mid(self, mid: int) -> int:
         """The dossier's number, or the swapped one of its other reading."""
         return _SWAPPED.get(mid, mid) if self._answers.streams == "high_first" else mid
-
-    @staticmethod
-    def _heard(mid: int, peer: Session, values: list[tuple[int, float]]) -> Iterator[Series]:
-        if values:
-            yield Series(mid, peer.uid, values)
 
     def _talking(self, start: int, end: int) -> list[Session]:
         """Sessions of those who send."""
@@ -130,24 +127,24 @@ class Samples:
         others = [s for s in self._speakers if (s.product, s.seat) != (session.product, session.seat)]
         return others[:_MOST_PEERS]
 
-    def _rates(self, session: Session, metric: str, slots: Ints) -> Floats:
+    def _rates(self, session: Session, metric: str) -> Floats:
+        """The seat's rates in `_slots`."""
         if metric not in self._rated:
             seats = self._calls.seats[session.product, self._call.channel.row]
-            self._rated[metric] = seats.rates(metric, np.array([session.seat], dtype=np.int64), slots)[0]
+            self._rated[metric] = seats.rates(metric, np.array([session.seat], dtype=np.int64), self._slots)[0]
         return self._rated[metric]
 
     def _loss(self, session: Session, metric: str, clock: _Clock, key: int) -> Floats:
         """Percent or fraction per report; the reports of a slot scatter in pairs around the slot's own."""
-        rates = self._rates(session, metric, clock.slots)[clock.slot]
-        apart = draws(key, clock.slots[clock.slot] + clock.place // 2) * np.where(clock.place % 2, 1, -1)
+        rates = self._rates(session, metric)[clock.slot]
+        apart = draws(key, self._slots[clock.slot] + clock.place // 2) * np.where(clock.place % 2, 1, -1)
         values = np.clip(rates * (1 + np.where(rates <= 0.5, 0.8, 0.0) * apart), 0, 1)
         return np.round(values * 100, 2) if self._answers.loss == "percent" else np.round(values, 4)
 
     def _freezes(self, session: Session, metric: str, clock: _Clock, key: int) -> Floats:
         """Milliseconds per interval: a slot's freeze time in one piece, begun somewhere in the slot."""
-        rates = self._rates(session, metric, clock.slots)
-        total = np.rint(rates * STEP * 1000 * clock.count)[clock.slot]
-        begin = np.floor(draws(key, clock.slots) * clock.count).astype(np.int64)[clock.slot]
+        total = np.rint(self._rates(session, metric)[clock.slot] * STEP * 1000 * clock.count[clock.slot])
+        begin = np.floor(draws(key, self._slots) * clock.count).astype(np.int64)[clock.slot]
         order = (clock.place - begin) % clock.count[clock.slot]
         frozen: Floats = np.clip(total - STEP * 1000 * order, 0, STEP * 1000)
         return frozen
@@ -157,31 +154,29 @@ class Samples:
 class _Clock:
     """The reports of one session around a window: whole slots, so that a value is the same whatever window is asked.
 
-    `at`: seconds of the reports; `slot`: which of `slots` each lies in; `place`: its number in the slot; `count`: how
+    `at`: seconds of the reports; `slot`: which of the slots each lies in; `place`: its number in the slot; `count`: how
     many each slot has; `there`: those that came; `start` and `end`: the window.
     """
 
     at: Ints
-    slots: Ints
     slot: Ints
     place: Ints
     count: Ints
-    there: np.ndarray[tuple[int], np.dtype[np.bool_]]
+    there: Bools
     start: int
     end: int
 
     @classmethod
-    def of(cls, session: Session, key: int, start: int, end: int, fresh: int) -> _Clock | None:
-        first = max(session.begin, start // SLOT * SLOT - SLOT)  # one slot more: a gap may reach into the window
-        last = min(session.end, (end // SLOT + 1) * SLOT)
+    def of(cls, session: Session, key: int, slots: Ints, start: int, end: int) -> _Clock | None:
         at = np.arange(session.joined + STEP, session.leaves + 1, STEP, dtype=np.int64)
-        at = at[(at >= first) & (at < last)]
+        at = at[(at >= slots[0]) & (at < slots[-1] + SLOT)] if len(slots) else at[:0]
         if not len(at):
             return None
-        slots, slot, count = np.unique(at // SLOT * SLOT, return_inverse=True, return_counts=True)
+        slot = (at - slots[0]) // SLOT
+        count = np.bincount(slot, minlength=len(slots))
         place = np.arange(len(at)) - np.concatenate(([0], np.cumsum(count)[:-1]))[slot]
         there = (draws(bits(key, 1), at) >= _GAP) | (at + STEP > session.leaves)
-        return cls(at, slots, slot, place, count, there, start, min(end, fresh + 1))
+        return cls(at, slot, place, count, there, start, end)
 
     def around(self, base: Base, key: int) -> Floats:
         """Whole numbers around a base."""
@@ -194,7 +189,7 @@ class _Clock:
         before = np.concatenate(([0.0], np.maximum.accumulate(kept)[:-1]))
         return np.where(self.there, sums - before, 0.0)
 
-    def kept(self, values: Floats, since: int = 0, until: int = 1 << 62) -> list[tuple[int, float]]:
+    def kept(self, values: Floats, since: int = 0, until: int = 1 << 62) -> tuple[Ints, Floats]:
         """The reports that came, in the window and in [since, until)."""
         inside = self.there & (self.at >= max(self.start, since)) & (self.at < min(self.end, until))
-        return list(zip(self.at[inside].tolist(), values[inside].tolist(), strict=True))
+        return self.at[inside], values[inside]

@@ -13,18 +13,28 @@ so that any run of seats holds each group in its share, but for one or two.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from watcher.emulator.chance import draw, draws
-from watcher.emulator.traffic import Traffic, as_rate, shares
+from watcher.emulator.traffic import Bools, Traffic, as_rate, shares
 from watcher.model import Floats, Ints
 
 _ROUND = 4096
+_KEPT_ROWS = 16
 _STEPS = {"country": 2, "region": 3, "net": 5, "sdk": 7, "os": 11, "device": 13}  # √ of a prime: one walk for each
+
+
+@dataclass(frozen=True)
+class _Row:
+    """What is the same for all seats of a row: seats taken, bad share, and the incidents of one group."""
+
+    taken: Ints
+    whole: Floats
+    hit: list[tuple[Bools, str, int, Floats]]
 
 
 @dataclass(frozen=True)
@@ -34,6 +44,7 @@ class Seats:
     traffic: Traffic
     product: str
     row: int
+    _rows: dict[tuple[str, int, int], _Row] = field(default_factory=dict)  # of the last few questions
 
     @cached_property
     def name(self) -> str:
@@ -54,17 +65,31 @@ class Seats:
         return np.searchsorted(edges, places, side="right").astype(np.int64)
 
     def rates(self, metric: str, seats: Ints, slots: Ints) -> Floats:
-        """A row per seat, a column per slot; NaN where the seat is free."""
-        taken = self.taken(slots)
-        bad = self._bad(metric, seats, slots, taken)
-        return as_rate(metric, np.where(seats[:, None] < taken, bad, np.nan))
+        """A row per seat, a column per slot of a stretch of the grid; NaN where the seat is free."""
+        if not len(slots):
+            return np.empty((len(seats), 0))
+        row = self._row(metric, slots)
+        return as_rate(metric, np.where(seats[:, None] < row.taken, self._bad(metric, seats, row), np.nan))
 
-    def _bad(self, metric: str, seats: Ints, slots: Ints, taken: Ints) -> Floats:
-        whole = np.nan_to_num(self.traffic.bad_rows(metric, self.product, slots)[self.row])
+    def _row(self, metric: str, slots: Ints) -> _Row:
+        """The row in a stretch of the grid, worked out once for all sessions of a request."""
+        key = (metric, int(slots[0]), len(slots))
+        if key not in self._rows:
+            if len(self._rows) >= _KEPT_ROWS:
+                self._rows.clear()
+            self._rows[key] = _Row(
+                taken=self.taken(slots),
+                whole=np.nan_to_num(self.traffic.bad_rows(metric, self.product, slots)[self.row]),
+                hit=self.traffic.groups_hit(metric, self.product, slots),
+            )
+        return self._rows[key]
+
+    def _bad(self, metric: str, seats: Ints, row: _Row) -> Floats:
+        whole, taken = row.whole, row.taken
         temper = self._tempers(metric)
         everyone = np.ones(_ROUND)
         parts = self._split(whole, seats, temper, everyone, taken)
-        for during, dimension, group, level in self.traffic.groups_hit(metric, self.product, slots):
+        for during, dimension, group, level in row.hit:
             inside = (self.groups(dimension, np.arange(_ROUND)) == group).astype(np.float64)
             hit = _first(inside, taken)
             others = taken - hit
