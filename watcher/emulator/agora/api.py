@@ -7,7 +7,7 @@ latency, duration), then data. It is a plain function of the request and an inst
 The server has a clock of its own: the run clock plus the scenario's skew, counted in whole seconds. Quotas, limits,
 slots and `Date` follow it; incidents and the times of faults follow the run clock.
 
-Where the dossier leaves a question open the choice is a switch of the scenario (`scenario.Answers`) or marked INFERRED
+Where the dossier leaves a question open the choice is a switch of the scenario (`world.Answers`) or marked INFERRED
 where it is made. Chosen here: routes are matched before credentials (an unknown path is 404 to anyone); an App ID of
 somebody else is the gateway's 401; every request with valid credentials counts, whatever becomes of it.
 """
