@@ -10,25 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import EPOCH
-from tests.emulator.helpers import NOON, plain, project, scenario
+from tests.emulator.helpers import NOON
+from tests.emulator.test_traffic import traffic
 from watcher.clock import DAY
 from watcher.emulator.agora.calls import Calls, Session
 from watcher.emulator.agora.seats import Seats
 from watcher.emulator.agora.spread import Spread
-from watcher.emulator.traffic import GROUPS, Traffic
+from watcher.emulator.traffic import GROUPS
 from watcher.emulator.world import LOSSES, QUALITY_METRICS
 
 N = int(NOON)
-
-
-def traffic(*, seed: int = 1, jitter: str = "20%", incidents: list[dict[str, Any]] | None = None, **of: Any) -> Traffic:
-    """The traffic of one project."""
-    data = plain(seed=seed, jitter=jitter, incidents=incidents or [])
-    data["accounts"][0]["projects"] = [project(**of)]
-    world = scenario(data)
-    return Traffic(
-        project=world.accounts[0].projects[0], seed=world.seed, jitter=world.jitter, incidents=world.incidents
-    )
 
 
 @given(
@@ -40,7 +31,7 @@ def test_a_call_is_the_same_from_every_window(
     start: int, width: int, delay: int, seed: int, length: str, stay: str
 ) -> None:
     """Whatever is asked and when: a call found is found by its id, its sessions by theirs, inside it and in order."""
-    calls = Calls(traffic(seed=seed, calls={"length": length, "stay": stay}))
+    calls = Calls(traffic(seed=seed, jitter="20%", calls={"length": length, "stay": stay}))
     at = int(EPOCH) + start
     fresh = at + width + delay
     found = calls.within(at, at + width, fresh)
@@ -69,7 +60,7 @@ def test_a_call_is_the_same_from_every_window(
 @settings(max_examples=30, deadline=None)
 def test_all_channels_together_are_the_project(start: int, seed: int, peak: int) -> None:
     """In any slot the sessions of all calls are the project's users, and the calls its channels."""
-    source = traffic(seed=seed, products={"Native": {"peak_users": peak}}, day={"trough": "0%"})
+    source = traffic(seed=seed, jitter="20%", products={"Native": {"peak_users": peak}}, day={"trough": "0%"})
     calls = Calls(source)
     slot = (int(EPOCH) + start) // 20 * 20
     fresh = slot + 4000
