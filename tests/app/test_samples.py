@@ -8,21 +8,23 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 
 from tests.app import world
-from tests.app.calls import LARGE, Both, CallVendor
 from tests.budget.doubles import MemoryStore
 from tests.conftest import EPOCH
-from tests.providers.doubles import account
+from tests.providers.doubles import APP, CUSTOMER, SECRET, account
 from watcher.app.report import Report
 from watcher.budget.ledger import Ledger
 from watcher.budget.purse import LookPurse
-from watcher.clock import DAY, HOUR, VirtualClock
+from watcher.clock import HOUR, VirtualClock
+from watcher.emulator.agora import Emulator, build_agora
+from watcher.emulator.scenario import reads
 from watcher.model import Span, Spend
 from watcher.providers.agora import AGORA
 from watcher.providers.agora.inspector.drilldown import drill_down
 from watcher.providers.agora.source import open_source
-from watcher.providers.agora.values import Tally
+from watcher.providers.agora.values import Oddity, Tally
 from watcher.workers import InlineWorkers
 
 CAP = 500
@@ -40,27 +42,53 @@ LOSS = """
 """
 
 
-def loss(at: int) -> float:
-    """Percent: 1, and 9 while it lasts."""
-    return 9.0 if BEGAN <= at < BEGAN + LASTED else 1.0
+class Watched(httpx.AsyncBaseTransport):
+    """When each real-time query was asked."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, clock: VirtualClock) -> None:
+        self._inner, self._clock = inner, clock
+        self.asked: dict[tuple[str, ...], list[float]] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.startswith("/beta/realtime/"):
+            key = tuple(request.url.params.get(name, "") for name in ("metric", "productType"))
+            self.asked.setdefault(key, []).append(self._clock.now())
+        return await self._inner.handle_async_request(request)
 
 
-async def hours(folder: Path, clock: VirtualClock, *, samples: bool) -> tuple[Report, CallVendor, Both, world.World]:
+def story() -> dict[str, Any]:
+    """One large channel among many small ones; Native loses 10 % of its video for forty minutes."""
+    lossy = world.incident(BEGAN - EPOCH, LASTED / 60, "Native", videoPacketLoss="10%")
+    told = world.scenario(plan="premium", incidents=[lossy])
+    told["accounts"][0]["projects"][0]["channels"] = [{"name": "lecture", "share": "50%"}]
+    return told
+
+
+async def hours(folder: Path, clock: VirtualClock, *, samples: bool) -> tuple[Report, Watched, world.World]:
     """Four hours of a Premium account, with samples or without."""
     await clock.sleep_until(MORNING)
-    here = world.World(clock=clock, folder=folder, story=world.scenario(plan="premium"), epoch=EPOCH)
-    calls = CallVendor(clock, loss=loss)
-    wire = Both(calls, here.wire, clock)
+    here = world.World(clock=clock, folder=folder, story=story(), epoch=EPOCH)
+    wire = Watched(here.wire, clock)
     here.wire = wire  # type: ignore[assignment]
     data: dict[str, Any] = world.config(folder, plan="premium", rules_text=world.RULES + (LOSS if samples else ""))
     if samples:
         data["accounts"][0]["call_inspector"] = {"requests_per_day": CAP, "calls": 3, "users_per_call": 20}
-    return await here.live(data, 4 * HOUR), calls, wire, here
+    return await here.live(data, 4 * HOUR), wire, here
+
+
+def spent(emulator: Emulator) -> dict[str, dict[str, int]]:
+    """What Call Inspector's two groups and windows saw in all, by the vendor's own count."""
+    quotas: Any = emulator.report()["quotas"]
+    calls = [row for row in quotas if row["family"].startswith("call_")]
+    return {
+        what: {window: sum(row[what] for row in calls if row["window"] == window) for window in ("second", "day")}
+        for what in ("total", "spent", "refused")
+    }
 
 
 async def test_a_page_on_packet_loss_from_samples(tmp_path: Path, clock: VirtualClock) -> None:
     """The loss of a large call pages within the promise, says how large the sample was, and is over once."""
-    report, calls, _, here = await hours(tmp_path, clock, samples=True)
+    report, _, here = await hours(tmp_path, clock, samples=True)
     (page,) = [alert for alert in report["alerts"] if alert["rule"] == "VideoLoss"]
     assert page["labels"]["product"] == "Native"
     assert page["starts_at"] == "2026-01-01T12:02:00Z"  # two bad minutes of three: their mean is over 5 %
@@ -68,14 +96,14 @@ async def test_a_page_on_packet_loss_from_samples(tmp_path: Path, clock: Virtual
     assert page["ended_at"] is not None
     texts = [sending.notification.text for sending in here.senders["pager"].accepted]
     said = [text for text in texts if "VideoLoss" in text]
-    assert "sample of 35 of 1015 users (3.4%)" in said[0]
-    assert "room-large 9.0% of 40 streams" in said[0]
-    assert calls.refused == []
-    assert max(calls.seconds.values()) <= 2
-    assert 0 < calls.days[int(EPOCH // DAY)] <= CAP
+    assert "sample of 36 of 1690 users (2.1%)" in said[0]
+    assert "lecture 13.0% of 60 streams" in said[0]
+    books = spent(here.emulator)
+    assert set(books["refused"].values()) == {0}
+    assert 0 < books["total"]["day"] <= CAP
     rows = [row for row in report["requests"] if row["family"] == "call_inspector"]
     assert {row["window"]: row["limit"] for row in rows} == {"1s": 3, "day": 2000}
-    assert {row["total"] for row in rows} == {sum(calls.days.values())}
+    assert {row["total"] for row in rows} == {books["total"]["day"]}
     assert report["points"]["lost"] == 0
 
 
@@ -87,22 +115,22 @@ async def test_samples_do_not_touch_the_promised_gaps_of_the_live_queries(tmp_pa
         folder = tmp_path / str(samples)
         folder.mkdir()
         promised = world.built(world.config(folder, plan="premium"), folder).accounts[0].gaps
-        _, calls, wire, here = await hours(folder, own, samples=samples)
+        _, wire, here = await hours(folder, own, samples=samples)
         assert here.refused() == 0
         longest = max(b - a for times in wire.asked.values() for a, b in pairwise(times))
         assert longest <= max(promised.values()) + 1
-        assert sum(calls.days.values()) > 0 if samples else not calls.days
+        assert (spent(here.emulator)["total"]["day"] > 0) is samples
         looks[samples] = sum(len(times) for times in wire.asked.values())
     assert looks[True] >= 0.97 * looks[False]
 
 
-@pytest.mark.parametrize(("cap", "read"), [(200, LARGE), (40, 20 * (40 - 11)), (11, 0)])
+@pytest.mark.parametrize(("cap", "read"), [(200, 990), (40, 20 * (40 - 11)), (11, 0)])
 async def test_a_drill_down_of_a_thousand_users_stays_within_the_cap(clock: VirtualClock, cap: int, read: int) -> None:
     """By the vendor's own count, to the request, at two a second; 61 are enough for all of them."""
     settings = account(call_inspector={"requests_per_day": cap, "calls": 1})
     pools = [pool for pool in AGORA.pools(settings) if pool.family == "call_inspector"]
-    vendor = CallVendor(clock, loss=loss)
-    source = open_source(settings, frozenset(), clock=clock, transport=Both(vendor, _Nothing(), clock))
+    emulator = build_agora(reads(yaml.safe_dump(thousand()), epoch=EPOCH), clock)
+    source = open_source(settings, frozenset(), clock=clock, transport=world.Wire(emulator))
     ledger = Ledger(account="acme", pools=pools, store=MemoryStore(), clock=clock, workers=InlineWorkers())
     await ledger.open()
     await clock.sleep_until(clock.now() + 60)  # the day has just begun: nothing of it counts as spent
@@ -113,17 +141,38 @@ async def test_a_drill_down_of_a_thousand_users_stays_within_the_cap(clock: Virt
     assert wish is not None
     listing, span = Span(now - HOUR, now - 60), Span(now - 600, now - 300)
     began = clock.now()
-    found = await drill_down(
-        source.inspector, settings.projects[0].app_id, listing, span, wish, purse, Tally(), most=999
-    )
+    tally: Tally = Tally()
+    found = await drill_down(source.inspector, settings.projects[0].app_id, listing, span, wish, purse, tally, most=999)
     assert found is not None
+    assert set(tally) <= {Oddity.UNREAD}
+    books = spent(emulator)
     assert len(found.read) == read
-    assert found.requests == sum(vendor.days.values()) == min(cap, 61)
-    assert vendor.refused == []
-    assert max(vendor.seconds.values()) <= 2
+    assert found.requests == books["total"]["day"] == min(cap, 61)
+    assert set(books["refused"].values()) == {0}
     assert clock.now() - began <= found.requests / 2 + 1
     await source.aclose()
 
 
-class _Nothing(httpx.AsyncBaseTransport):
-    """No other request is expected."""
+def thousand() -> dict[str, Any]:
+    """One call of nearly a thousand users, of whom hardly any comes or goes."""
+    return {
+        "jitter": "0%",
+        "accounts": [
+            {
+                "name": "acme",
+                "customer_id": CUSTOMER,
+                "customer_secret": SECRET,
+                "plan": "premium",
+                "projects": [
+                    {
+                        "name": "classroom",
+                        "app_id": APP,
+                        "products": {"Native": {"peak_users": 985}},
+                        "day": {"trough": "100%"},
+                        "calls": {"length": "24h", "stay": "24h", "servers": 0},
+                        "channels": [{"name": "lecture", "share": "100%"}],
+                    }
+                ],
+            }
+        ],
+    }

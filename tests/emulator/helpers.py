@@ -24,8 +24,19 @@ PATHS = {
     "quality": "/beta/realtime/quality/by_time_20sec",
     "usage_top20": "/beta/realtime/usage/dimension/top20",
     "quality_top20": "/beta/realtime/quality/dimension/top20",
+    "call_lists": "/beta/analytics/call/lists",
+    "call_sessions": "/beta/analytics/call/sessions",
+    "call_metrics": "/beta/analytics/call/metrics",
+    "call_statistics": "/beta/analytics/call/statistics",
+    "call_freeze_bucket": "/beta/analytics/call/freeze/bucket",
+    "call_statistics_time": "/beta/analytics/call/statistics/time",
+    "insight_usage": "/beta/insight/usage/by_time",
+    "insight_quality": "/beta/insight/quality/by_time",
+    "insight_usage_aggregation": "/beta/insight/usage/aggregation",
+    "insight_quality_aggregation": "/beta/insight/quality/aggregation",
 }
 
+OFTEN = {"per_second": 1_000_000, "per_minute": 1_000_000, "per_day": 1_000_000}
 ROOM: Mapping[str, Any] = {"name": "room", "share": "50%", "uids": {"Native": [2303692334, 2963430861], "WebRTC": [9]}}
 
 
@@ -45,7 +56,7 @@ def account(**changes: Any) -> dict[str, Any]:
         "customer_id": "id",
         "customer_secret": "secret",
         "plan": "enterprise",
-        "limits": {"per_minute": 1_000_000, "per_day": 1_000_000},
+        "limits": {**OFTEN, "call_lists": OFTEN, "call_details": OFTEN, "insight": OFTEN},
         "projects": [project()],
     }
     return {**fields, **changes}
@@ -102,6 +113,13 @@ class Caller:
     def defaults(self, endpoint: str) -> dict[str, object]:
         """A good request at this moment."""
         now = int(self.clock.now())
+        if endpoint.startswith("call"):
+            return {"start_ts": now - 600, "end_ts": now - 301, "appid": APP}
+        if endpoint.startswith("insight"):
+            product = {"metric": "networkDelay", "productType": "Native"} if "quality" in endpoint else {}
+            day = now // 86_400 * 86_400 - 2 * 86_400
+            span = {"startTs": day, "endTs": day + 86_400, "aggregateGranularity": "1h"}
+            return {**span, "appid": APP, "metric": "totalDuration", **product}
         common: dict[str, object] = {
             "appid": APP,
             "productType": "Native",
@@ -110,6 +128,13 @@ class Caller:
         if endpoint.endswith("top20"):
             return {"ts": (now - 120) // 20 * 20, **common, "dimension": "sdk"}
         return {"startTs": now - 660, "endTs": now - 60, **common}
+
+    async def post(self, endpoint: str, given: object, *, query: str = f"appid={APP}") -> httpx.Response:
+        """One request with a JSON body, or with bytes as they stand."""
+        content = given if isinstance(given, bytes) else json.dumps(given).encode()
+        return await self._client.post(
+            f"http://api.example.com{PATHS[endpoint]}?{query}", content=content, headers=basic()
+        )
 
     async def body(self, endpoint: str, **given: Any) -> dict[str, Any]:
         """The JSON of an answer that has to be HTTP 200."""

@@ -439,7 +439,7 @@ async def test_the_limit_may_be_read_inclusively_and_refused_by_the_gateway(now:
 @pytest.mark.parametrize(
     ("scope", "pools"),
     [
-        ("account", {("all", "")}),
+        ("account", {("realtime", "")}),
         ("family", {("realtime", "")}),
         ("endpoint", {("realtime", "usage"), ("realtime", "quality")}),
         ("app_id", {("realtime", APP), ("realtime", OTHER_APP)}),

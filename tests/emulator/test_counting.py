@@ -33,7 +33,7 @@ def test_every_window_is_counted_apart(times: list[int], limit: int, strict: boo
     for at in times:
         counts[at // 60] += 1
         verdict = quotas.spend(POOL, [Window("minute", 60, limit)], at, strict=strict, foreign=nobody)
-        beyond = counts[at // 60] >= limit if strict else counts[at // 60] > limit
+        beyond = counts[at // 60] > (max(1, limit - 1) if strict else limit)
         assert (verdict is not None) is beyond
         if verdict is not None:
             quotas.refused(POOL, verdict)
@@ -58,6 +58,15 @@ def test_minutes_begin_on_the_utc_grid(times: list[float], strict: bool, expecte
     quotas = Quotas()
     found = [quotas.spend(POOL, [MINUTE, DAY], at, strict=strict, foreign=nobody) for at in times]
     assert [window.name if window else None for window in found] == expected
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_limit_of_one_allows_one(strict: bool) -> None:
+    """One a second is one a second, in the strict reading too."""
+    quotas = Quotas()
+    second = Window("second", 1, 1)
+    found = [quotas.spend(POOL, [second], at, strict=strict, foreign=nobody) for at in (0.0, 0.5, 1.0)]
+    assert found == [None, second, None]
 
 
 def test_the_day_begins_at_midnight_utc() -> None:

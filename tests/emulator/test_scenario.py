@@ -42,8 +42,12 @@ def test_the_example_loads_with_its_plans() -> None:
     """The shipped scenario is whole: accounts, plan numbers, uids beyond 2^31, moments, faults."""
     scenario = read(EXAMPLE, epoch=EPOCH)
     acme, beta = scenario.accounts
-    assert acme.limits == Limits(realtime=True, per_minute=3, per_day=480, look_back=2400, span=2400, delay=40)
-    assert beta.limits == Limits(realtime=True, per_minute=10, per_day=1440, look_back=3600, span=3600, delay=20)
+    assert acme.limits["realtime"] == Limits(
+        allowed=True, per_minute=3, per_day=480, look_back=2400, span=2400, delay=40
+    )
+    assert beta.limits["realtime"] == Limits(
+        allowed=True, per_minute=10, per_day=1440, look_back=3600, span=3600, delay=20
+    )
     assert acme.projects[0].channels[0].uids["Native"] == (2303692334, 2963430861, 7)
     assert acme.projects[1].healthy["videoFreezeRate"] == 0.02
     assert acme.projects[1].healthy["networkDelay"] == 0.008
@@ -60,11 +64,11 @@ def test_the_example_loads_with_its_plans() -> None:
 def test_small_plans_have_no_realtime(plan: str) -> None:
     """Starter and Standard cannot ask at all, unless a scenario says otherwise."""
     text = HEAD.replace("plan: premium", f"plan: {plan}")
-    assert not reads(text, epoch=EPOCH).accounts[0].limits.realtime
+    assert not reads(text, epoch=EPOCH).accounts[0].limits["realtime"].allowed
     given_limits = "{realtime: true, per_second: 1, per_minute: 2, per_day: 3, look_back: 4m, span: 5m, delay: 6s}"
     overridden = text.replace("    projects", f"    limits: {given_limits}\n    projects")
-    assert reads(overridden, epoch=EPOCH).accounts[0].limits == Limits(
-        realtime=True, per_second=1, per_minute=2, per_day=3, look_back=240, span=300, delay=6
+    assert reads(overridden, epoch=EPOCH).accounts[0].limits["realtime"] == Limits(
+        allowed=True, per_second=1, per_minute=2, per_day=3, look_back=240, span=300, delay=6
     )
 
 
@@ -147,7 +151,7 @@ def test_everything_wrong_with_the_shape_comes_at_once() -> None:
             "faults: [{kind: foreign, per_minute: 5, where: {host: [h]}}]\n",
             "foreign cannot be limited by host, use account",
         ),
-        ("faults: [{kind: reset, where: {endpoint: [use]}}]\n", "unknown endpoint use, use quality, quality_top20"),
+        ("faults: [{kind: reset, where: {endpoint: [use]}}]\n", "unknown endpoint use, use call_freeze_bucket"),
         ("faults: [{kind: reset, where: {project: [p]}}]\n", "unknown project p, use classroom"),
     ],
 )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.conftest import EPOCH
 from tests.emulator.helpers import APP, NOON, plain, project, scenario
 from watcher.clock import DAY
+from watcher.emulator.agora.seats import uid_rates
 from watcher.emulator.traffic import GROUPS, Traffic
 from watcher.emulator.world import QUALITY_METRICS
 from watcher.model import Floats, Ints
@@ -44,7 +45,7 @@ def everything(source: Traffic, metric: str, at: Ints) -> list[Ints | Floats]:
         source.rate(metric, "Native", "room", at),
         source.group_users("Native", "", "sdk", at),
         source.group_rates(metric, "Native", "room", "country", at),
-        source.uid_rates(metric, "Native", "room", at)[2963430861],
+        uid_rates(source, metric, "Native", "room", at)[2963430861],
     ]
 
 
@@ -120,7 +121,7 @@ def test_channels_and_uids_fit_the_whole(metric: str, level: float, bad: float, 
     rest = (whole * users - part * inside) / (users - inside)
     assert (rest > -1e-9).all()
     assert (rest < 1 + 1e-9).all()
-    uids = source.uid_rates(metric, "Native", "room", at)
+    uids = uid_rates(source, metric, "Native", "room", at)
     others = (part * inside - sum(uids.values())) / (inside - len(uids))
     assert (others > -1e-9).all()
     assert (others < 1 + 1e-9).all()
@@ -180,7 +181,7 @@ def test_no_users_no_quality() -> None:
     later = slots(NOON + 60, 3)
     assert not source.users("Native", "nowhere", later).any()
     assert np.isnan(source.rate("videoFreezeRate", "Native", "nowhere", later)).all()
-    assert source.uid_rates("videoFreezeRate", "Native", "nowhere", later) == {}
+    assert uid_rates(source, "videoFreezeRate", "Native", "nowhere", later) == {}
     native_only = traffic(products={"Native": {"peak_users": 5}})
     assert not native_only.users("WebRTC", "", later).any()
 
@@ -188,7 +189,7 @@ def test_no_users_no_quality() -> None:
 def test_uids_come_first_in_the_order_given() -> None:
     """With one user in the channel, the first uid is there and the second is not."""
     one = {"project": "classroom", "channel": "room", "start": "+12h", "duration": "1m", "levels": {"userCount": 1}}
-    found = traffic(incidents=[one]).uid_rates("networkDelay", "Native", "room", slots(NOON, 1))
+    found = uid_rates(traffic(incidents=[one]), "networkDelay", "Native", "room", slots(NOON, 1))
     assert not np.isnan(found[2303692334]).any()
     assert np.isnan(found[2963430861]).all()
 

@@ -70,6 +70,28 @@ async def test_a_good_answer_and_the_report_over_http() -> None:
         assert report["requests"] == {"usage": {"answered": 1}}
 
 
+async def test_a_post_over_http() -> None:
+    """A body is read from the wire, in pieces too; one that is too large says nothing, and breaks nothing."""
+    wire = Wire({"kind": "cut_off", "where": {"metric": ["sessionCount"]}})
+    day = int(NOON) // 86_400 * 86_400 - 3 * 86_400
+    asked = {"startTs": day, "endTs": day + 86_400, "metric": "totalDuration"}
+
+    async def pieces() -> AsyncIterator[bytes]:
+        for byte in json.dumps(asked).encode():
+            yield bytes([byte])
+
+    async with wire.up() as where, httpx.AsyncClient() as client:
+        url = f"http://{where}{PATHS['insight_usage_aggregation']}?appid={APP}"
+        whole = await client.post(url, json=asked, headers=basic())
+        assert whole.json()["data"] == [{"totalDuration": 130 * 1440}]
+        assert (await client.post(url, content=pieces(), headers=basic())).json() == whole.json()
+        large = await client.post(url, content=b"{" + b" " * 1_000_000 + b"}", headers=basic())
+        assert large.json()["code"] == 400
+        with pytest.raises(httpx.RemoteProtocolError):
+            await client.post(url, json={**asked, "metric": "sessionCount"}, headers=basic())
+        assert (await client.post(url, json=asked, headers=basic())).json() == whole.json()
+
+
 async def test_https(tmp_path: Path) -> None:
     """The vendor's API is HTTPS only; so can the emulator be."""
     cert, key = certificate(tmp_path)

@@ -52,7 +52,7 @@ class Quotas:
     """Counts requests per pool and window.
 
     `strict` reads the vendor's table literally: a request is refused unless the count, itself included, stays below
-    the limit.
+    the limit. A limit of 1 (Agora's Standard plan, per second) allows one: nothing at all cannot be meant (INFERRED).
     """
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ class Quotas:
             tally.spent = max(tally.spent, own)
             tally.foreign = max(tally.foreign, others)
             tally.total += 1
-            allowed = tally.window.limit - 1 if strict else tally.window.limit
+            allowed = max(1, tally.window.limit - 1) if strict else tally.window.limit
             if own + others > allowed and over is None:
                 over = tally.window
         return over

@@ -5,54 +5,43 @@ from the `epoch` that the caller passes (usually when the emulator starts), or f
 Signals go by the vendor's metric names (dossier, section 4), because this side of the wire knows no other.
 Everything wrong with a file is told at once, with its place.
 
-The format, with every setting, is in docs/emulator.md.
+The format, with every setting, is in docs/emulator.md, its shape in `shapes`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import Field
-
-from watcher.clock import DAY
-from watcher.emulator.day import DayShape, Share
-from watcher.emulator.faults import FaultShape, MomentField
 from watcher.emulator.settings import (
-    FaultRules,
-    Name,
     Once,
-    Setting,
     epoch_problems,
     fault,
     fault_problems,
     missing_secret,
 )
+from watcher.emulator.shapes import FAULTS, AccountShape, IncidentShape, ProjectShape, ScenarioShape
 from watcher.emulator.traffic import GROUPS
 from watcher.emulator.world import (
+    CALL_METRICS,
     ENDPOINTS,
     HEALTHY,
+    INSIGHT_METRICS,
     PLANS,
     PRODUCTS,
     QUALITY_METRICS,
     USAGE_METRICS,
     Account,
     Answers,
+    Calls,
     Channel,
-    Empty,
     Incident,
     Project,
     Quota,
     Scenario,
 )
 from watcher.errors import ConfigError, Problem
-from watcher.secret import Secret
-from watcher.yamlfile import Document, Duration, Loc, Quantity, Strict, load, loads
-
-Product = Literal["Native", "WebRTC"]
-Dimension = Literal["country", "region", "net", "sdk", "os", "device"]
+from watcher.yamlfile import Document, Loc, load, loads
 
 
 def read(path: Path | str, *, epoch: float) -> Scenario:
@@ -65,148 +54,8 @@ def reads(text: str, *, epoch: float, name: str = "<scenario>") -> Scenario:
     return _scenario(loads(text, name), epoch)
 
 
-# ── as written ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
-Users = Annotated[Quantity, Field(ge=0, le=100_000_000)]
-Reach = Annotated[Duration, Field(le=3 * DAY)]  # bounds an answer: 12,960 slots
-Uid = Annotated[int, Field(ge=1, le=2**32 - 1)]
-
-
-class _LimitsShape(Strict):
-    realtime: bool | None = None
-    per_second: Count | None = None
-    per_minute: Count | None = None
-    per_day: Count | None = None
-    look_back: Reach | None = None
-    span: Reach | None = None
-    delay: Reach | None = None
-
-
-class _QuotaShape(Strict):
-    scope: Literal["account", "family", "endpoint", "app_id"] = "family"
-    strict: bool = True
-    refuse_with: Literal["body", "gateway"] = "body"
-
-
-class _AnswersShape(Strict):
-    message_prefix: bool = False
-    span_refusal: Literal["duration", "length"] = "duration"
-    empty_usage: Empty = "absent"
-    empty_quality: Empty = "absent"
-
-
-class _RatesShape(Strict):
-    join: Share | None = Field(None, alias="joinSuccessRate")
-    join_5s: Share | None = Field(None, alias="joinSuccessIn5sRate")
-    audio_freeze: Share | None = Field(None, alias="audioFreezeRate")
-    video_freeze: Share | None = Field(None, alias="videoFreezeRate")
-    delay: Share | None = Field(None, alias="networkDelay")
-
-    def levels(self) -> dict[str, float]:
-        """By the vendor's names."""
-        return self.model_dump(by_alias=True, exclude_none=True)
-
-
-class _LevelsShape(_RatesShape):
-    users: Users | None = Field(None, alias="userCount")
-
-
-class _ProductShape(Strict):
-    peak_users: Users
-
-
-class _ProductsShape(Strict):
-    native: _ProductShape | None = Field(None, alias="Native")
-    webrtc: _ProductShape | None = Field(None, alias="WebRTC")
-
-
-class _UidsShape(Strict):
-    native: Annotated[tuple[Uid, ...], Field(max_length=1000)] = Field((), alias="Native")
-    webrtc: Annotated[tuple[Uid, ...], Field(max_length=1000)] = Field((), alias="WebRTC")
-
-
-class _DayShape(DayShape):
-    trough: Share = 0.2
-
-
-class _ChannelShape(Strict):
-    name: Name
-    share: Share
-    uids: _UidsShape = _UidsShape()
-
-
-class _ProjectShape(Strict):
-    name: Name
-    app_id: Name
-    products: _ProductsShape
-    day: _DayShape = _DayShape()
-    users_per_channel: Count = 8
-    channels: Annotated[tuple[_ChannelShape, ...], Field(max_length=200)] = ()
-    healthy: _RatesShape = _RatesShape()
-
-
-class _AccountShape(Strict):
-    name: Name
-    customer_id: Name
-    customer_secret: Secret
-    plan: Literal["starter", "standard", "premium", "enterprise"]
-    limits: _LimitsShape = _LimitsShape()
-    quota: _QuotaShape = _QuotaShape()
-    answers: _AnswersShape = _AnswersShape()
-    projects: Annotated[tuple[_ProjectShape, ...], Field(min_length=1, max_length=200)]
-
-
-class _IncidentShape(Strict):
-    project: Name
-    products: tuple[Product, ...] = ()
-    channel: str = ""
-    start: MomentField
-    duration: Duration
-    levels: _LevelsShape
-    where: dict[Dimension, str] = Field(default_factory=dict, max_length=1)
-
-
-class _FaultShape(FaultShape):
-    kind: Literal[
-        "slow", "timeout", "reset", "cut_off", "truncated", "html", "huge",
-        "http_401", "http_404", "http_429", "http_500", "http_502", "code_500",
-        "clock_skew", "foreign", "qps", "qpm", "qpd", "no_auth",
-        "data_null", "data_empty", "holes", "null_values", "zero_values", "shuffled", "late_slots", "revised",
-        "message", "code_zero",
-    ]  # fmt: skip
-
-
-class _ScenarioShape(Strict):
-    seed: int = 1
-    epoch: MomentField | None = None
-    jitter: Annotated[Quantity, Field(ge=0, le=0.5)] = 0.05
-    accounts: Annotated[tuple[_AccountShape, ...], Field(min_length=1, max_length=100)]
-    incidents: Annotated[tuple[_IncidentShape, ...], Field(max_length=1000)] = ()
-    faults: Annotated[tuple[_FaultShape, ...], Field(max_length=200)] = ()
-
-
-_FAULTS = FaultRules(
-    settings={
-        "seconds": Setting(("slow", "clock_skew"), None, -86_400, 86_400),
-        "per_minute": Setting(("foreign",), None, 0, 100_000),
-        "bytes": Setting(("huge",), 200_000_000, 1, 2e9),
-        "share": Setting(("holes", "null_values", "zero_values"), 0.3, 0, 1),
-        "slots": Setting(("late_slots",), 2, 1, 10),
-        "after": Setting(("revised",), 600, 0, 86_400),
-        "factor": Setting(("revised",), 2.0, 0, 100),
-    },
-    texts=("message",),
-    places=("account", "project", "endpoint", "host", "metric", "product"),
-    timeless={"clock_skew": ("host",), "foreign": ("account",)},
-)
-
-
-# ── from one to the other ────────────────────────────────────────────────────────────────────────────────────────────
-
-
 def _scenario(document: Document, epoch: float) -> Scenario:
-    shape = document.parse(_ScenarioShape)
+    shape = document.parse(ScenarioShape)
     zero = epoch if shape.epoch is None else shape.epoch.seconds
     problems = list(_contradictions(document, shape, zero))
     if problems:
@@ -217,25 +66,26 @@ def _scenario(document: Document, epoch: float) -> Scenario:
         seed=shape.seed,
         epoch=zero,
         jitter=shape.jitter,
+        amended_after=shape.amended_after,
         accounts=accounts,
         incidents=tuple(_incident(incident, zero, products) for incident in shape.incidents),
-        faults=tuple(fault(f, f.kind, zero, _FAULTS) for f in shape.faults),
+        faults=tuple(fault(f, f.kind, zero, FAULTS) for f in shape.faults),
     )
 
 
-def _account(shape: _AccountShape) -> Account:
+def _account(shape: AccountShape) -> Account:
     return Account(
         name=shape.name,
         customer_id=shape.customer_id,
         customer_secret=shape.customer_secret,
-        limits=replace(PLANS[shape.plan], **shape.limits.model_dump(exclude_none=True)),
+        limits=shape.limits.over(PLANS[shape.plan]),
         quota=Quota(**shape.quota.model_dump()),
         answers=Answers(**shape.answers.model_dump()),
         projects=tuple(_project(project) for project in shape.projects),
     )
 
 
-def _project(shape: _ProjectShape) -> Project:
+def _project(shape: ProjectShape) -> Project:
     peaks = {"Native": shape.products.native, "WebRTC": shape.products.webrtc}
     return Project(
         name=shape.name,
@@ -243,6 +93,7 @@ def _project(shape: _ProjectShape) -> Project:
         peaks={product: peak.peak_users for product, peak in peaks.items() if peak is not None},
         day=shape.day.day(),
         users_per_channel=shape.users_per_channel,
+        calls=Calls(**shape.calls.model_dump()),
         channels=tuple(
             Channel(name=c.name, share=c.share, uids={"Native": c.uids.native, "WebRTC": c.uids.webrtc})
             for c in shape.channels
@@ -251,7 +102,7 @@ def _project(shape: _ProjectShape) -> Project:
     )
 
 
-def _incident(shape: _IncidentShape, epoch: float, products: Mapping[str, tuple[str, ...]]) -> Incident:
+def _incident(shape: IncidentShape, epoch: float, products: Mapping[str, tuple[str, ...]]) -> Incident:
     start = shape.start.at(epoch)
     return Incident(
         project=shape.project,
@@ -264,10 +115,10 @@ def _incident(shape: _IncidentShape, epoch: float, products: Mapping[str, tuple[
     )
 
 
-def _contradictions(document: Document, shape: _ScenarioShape, epoch: float) -> Iterator[Problem]:
+def _contradictions(document: Document, shape: ScenarioShape, epoch: float) -> Iterator[Problem]:
     """What no single value shows: references, sums, and settings that do not go together."""
     yield from epoch_problems(document, shape.epoch)
-    projects: dict[str, _ProjectShape] = {}
+    projects: dict[str, ProjectShape] = {}
     once = Once(document)
     for a, account in enumerate(shape.accounts):
         yield from once.use("account", account.name, ("accounts", a, "name"))
@@ -285,14 +136,14 @@ def _contradictions(document: Document, shape: _ScenarioShape, epoch: float) -> 
         "account": [account.name for account in shape.accounts],
         "project": list(projects),
         "endpoint": sorted(ENDPOINTS),
-        "metric": sorted((*USAGE_METRICS, *QUALITY_METRICS)),
+        "metric": sorted({*USAGE_METRICS, *QUALITY_METRICS, *CALL_METRICS, *INSIGHT_METRICS}),
         "product": PRODUCTS,
     }
     for f, one in enumerate(shape.faults):
-        yield from fault_problems(document, one, one.kind, rules=_FAULTS, known=known, epoch=epoch, loc=("faults", f))
+        yield from fault_problems(document, one, one.kind, rules=FAULTS, known=known, epoch=epoch, loc=("faults", f))
 
 
-def _project_contradictions(document: Document, project: _ProjectShape, loc: Loc) -> Iterator[Problem]:
+def _project_contradictions(document: Document, project: ProjectShape, loc: Loc) -> Iterator[Problem]:
     if project.products.native is None and project.products.webrtc is None:
         yield document.problem((*loc, "products"), f"project {project.name} has no product", "add Native or WebRTC")
     names: set[str] = set()
@@ -312,7 +163,7 @@ def _project_contradictions(document: Document, project: _ProjectShape, loc: Loc
 
 
 def _incident_contradictions(
-    document: Document, incident: _IncidentShape, projects: Mapping[str, _ProjectShape], loc: Loc
+    document: Document, incident: IncidentShape, projects: Mapping[str, ProjectShape], loc: Loc
 ) -> Iterator[Problem]:
     project = projects.get(incident.project)
     if project is None:

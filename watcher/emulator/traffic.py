@@ -36,7 +36,7 @@ SLOT = 20
 _KNOT = 300  # seconds between the knots of slow noise
 _SPREAD = 0.5  # how far temperaments may lie from 1; more than a half would need clipping
 _CALM_USERS = 4.0  # baseline slots of so few users often have no fault at all: exactly 0
-_BETTER_UP = ("joinSuccessRate", "joinSuccessIn5sRate")
+BETTER_UP = ("joinSuccessRate", "joinSuccessIn5sRate")
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "country": (
@@ -73,18 +73,18 @@ class Traffic:
 
     def users(self, product: str, channel: str, slots: Ints) -> Ints:
         """Users per slot; empty `channel`: the whole project."""
-        return self._select(self._heads(product, slots), channel)
+        return self._select(self.heads(product, slots), channel)
 
     def channels(self, product: str, channel: str, slots: Ints) -> Ints:
         """Channels with users per slot; with a channel named, 1 where it has users."""
-        heads = self._heads(product, slots)
+        heads = self.heads(product, slots)
         if channel:
             return (self._select(heads, channel) > 0).astype(np.int64)
         unnamed = -(-heads[-1] // self.project.users_per_channel)
         total: Ints = (heads[:-1] > 0).sum(axis=0) + unnamed
         return total
 
-    def _heads(self, product: str, slots: Ints) -> Ints:
+    def heads(self, product: str, slots: Ints) -> Ints:
         """A table of users: a row per named channel, then one for all others together."""
         channels = self.project.channels
         total = self._curve(product, slots)
@@ -93,9 +93,9 @@ class Traffic:
                 total = np.where(_during(incident, slots), np.rint(incident.levels["userCount"]), total)
         heads = np.empty((len(channels) + 1, len(slots)), dtype=np.int64)
         if channels:
-            shares = np.array([[channel.share] for channel in channels])
-            keys = np.array([[self._key("share", product, c.name)] for c in channels], dtype=np.uint64)
-            heads[:-1] = np.floor(total * shares * (1 - self.jitter * draws(keys, slots // _KNOT)) + 1e-9)
+            portions = np.array([[channel.share] for channel in channels])
+            keys = np.array([[self.key("share", product, c.name)] for c in channels], dtype=np.uint64)
+            heads[:-1] = np.floor(total * portions * (1 - self.jitter * draws(keys, slots // _KNOT)) + 1e-9)
         heads[-1] = total - heads[:-1].sum(axis=0)
         for incident in self._incidents(product, "userCount", slots):
             if incident.channel:
@@ -108,43 +108,49 @@ class Traffic:
         level = self.project.peaks.get(product, 0.0) * self.project.day.levels(
             np.asarray(slots + SLOT / 2, dtype=np.float64)
         )
-        whole: Floats = np.rint(level * (1 + self.jitter * self._slow(self._key("users", product), slots)))
+        whole: Floats = np.rint(level * (1 + self.jitter * self._slow(self.key("users", product), slots)))
         return whole
 
     # ── rates ────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def rate(self, metric: str, product: str, channel: str, slots: Ints) -> Floats:
         """A rate per slot; empty `channel`: the whole project."""
-        return _rate(metric, self._bad(metric, product, channel, slots))
+        return as_rate(metric, self._bad(metric, product, channel, slots))
 
     def _bad(self, metric: str, product: str, channel: str, slots: Ints) -> Floats:
-        heads = self._heads(product, slots)
-        parts = self._bad_parts(metric, product, heads, slots)
-        if metric == "joinSuccessIn5sRate":  # who joined within 5 s has joined
-            parts = np.maximum(parts, self._bad_parts("joinSuccessRate", product, heads, slots))
+        heads = self.heads(product, slots)
+        parts = self.bad_rows(metric, product, slots)
         if not channel:
-            return _mean(parts, heads)
+            return mean(parts, heads)
         if channel not in self._names():
             return np.full(len(slots), np.nan)
         row = self._row(channel)
         return np.where(heads[row] > 0, parts[row], np.nan)
 
+    def bad_rows(self, metric: str, product: str, slots: Ints) -> Floats:
+        """The bad share of each channel, rows as in `heads`."""
+        heads = self.heads(product, slots)
+        parts = self._bad_parts(metric, product, heads, slots)
+        if metric == "joinSuccessIn5sRate":  # who joined within 5 s has joined
+            parts = np.maximum(parts, self._bad_parts("joinSuccessRate", product, heads, slots))
+        return parts
+
     def _bad_parts(self, metric: str, product: str, heads: Ints, slots: Ints) -> Floats:
         """The bad share of each channel, rows as in `heads`."""
         names = [*self._names(), ""]
-        keys = np.array([[self._key("temper", metric, product, name)] for name in names], dtype=np.uint64)
-        parts = self._split(self._bad_whole(metric, product, heads.sum(axis=0), slots), heads, _temper(keys))
+        keys = np.array([[self.key("temper", metric, product, name)] for name in names], dtype=np.uint64)
+        parts = self._split(self._bad_whole(metric, product, heads.sum(axis=0), slots), heads, tempers(keys))
         for incident in self._incidents(product, metric, slots):
             if incident.channel:
                 row = self._row(incident.channel)
                 level = self._about(incident.levels[metric], metric, product, slots)
                 parts[row] = np.where(_during(incident, slots), level, parts[row])
-        for during, dimension, row, level in self._groups_hit(metric, product, slots):
-            share = _shares(dimension)[row]
+        for during, dimension, row, level in self.groups_hit(metric, product, slots):
+            share = shares(dimension)[row]
             parts = np.where(during, share * level + (1 - share) * parts, parts)
         return parts
 
-    def _groups_hit(self, metric: str, product: str, slots: Ints) -> list[tuple[Bools, str, int, Floats]]:
+    def groups_hit(self, metric: str, product: str, slots: Ints) -> list[tuple[Bools, str, int, Floats]]:
         """Incidents of one group: when, the dimension, the group's row, the bad share. Of two at once, the later."""
         hit: list[tuple[Bools, str, int, Floats]] = []
         taken = np.zeros(len(slots), dtype=np.bool_)
@@ -161,7 +167,7 @@ class Traffic:
         """The project's bad share before incidents of single channels."""
         whole = self._about(self.project.healthy[metric], metric, product, slots)
         if self.jitter:  # the fewer users, the more slots without a single fault
-            calm = draws(self._key("calm", metric, product), slots) < np.exp(-users / _CALM_USERS)
+            calm = draws(self.key("calm", metric, product), slots) < np.exp(-users / _CALM_USERS)
             whole = np.where(calm, 0.0, whole)
         for incident in self._incidents(product, metric, slots):
             if not incident.channel and incident.group is None:
@@ -171,8 +177,8 @@ class Traffic:
 
     def _about(self, level: float, metric: str, product: str, slots: Ints) -> Floats:
         """The bad share of a rate that lies around `level`."""
-        bad = 1 - level if metric in _BETTER_UP else level
-        key = self._key("rate", metric, product)
+        bad = 1 - level if metric in BETTER_UP else level
+        key = self.key("rate", metric, product)
         noise = 0.6 * self._slow(key, slots) + 0.4 * (2 * draws(key, slots) - 1)
         return np.minimum(bad * (1 + self.jitter * noise), 1.0)
 
@@ -181,7 +187,7 @@ class Traffic:
     def group_users(self, product: str, channel: str, dimension: str, slots: Ints) -> Ints:
         """A row of users per value of `dimension` (`GROUPS`); each column adds up to the users of the slot."""
         users = self.users(product, channel, slots)
-        bounds = np.array([[0.0], *([total] for total in accumulate(_shares(dimension)))])
+        bounds = np.array([[0.0], *([total] for total in accumulate(shares(dimension)))])
         edges = np.rint(bounds * users).astype(np.int64)
         rows: Ints = np.diff(edges, axis=0)
         return rows
@@ -190,14 +196,14 @@ class Traffic:
         """A row of rates per value of `dimension`; NaN where the group had no users."""
         heads = self.group_users(product, channel, dimension, slots)
         names = GROUPS[dimension]
-        keys = np.array([[self._key("group", metric, product, dimension, name)] for name in names], dtype=np.uint64)
+        keys = np.array([[self.key("group", metric, product, dimension, name)] for name in names], dtype=np.uint64)
         whole = np.nan_to_num(self._bad(metric, product, channel, slots))
-        temper = _temper(keys)
+        temper = tempers(keys)
         parts = self._split(whole, heads, temper)
-        for during, hit_dimension, row, level in self._groups_hit(metric, product, slots):
+        for during, hit_dimension, row, level in self.groups_hit(metric, product, slots):
             if hit_dimension == dimension:
                 parts = np.where(during, self._single_out(whole, heads, temper, row, level), parts)
-        return _rate(metric, np.where(heads > 0, parts, np.nan))
+        return as_rate(metric, np.where(heads > 0, parts, np.nan))
 
     def _single_out(self, whole: Floats, heads: Ints, temper: Floats, row: int, level: Floats) -> Floats:
         """Give one part its level and the others what is left of the whole, so that the weighted mean stays."""
@@ -212,27 +218,17 @@ class Traffic:
         parts[row] = own
         return parts
 
-    def uid_rates(self, metric: str, product: str, channel: str, slots: Ints) -> dict[int, Floats]:
-        """The rates of the channel's known uids; NaN where the user had not come yet."""
-        known = next((c.uids.get(product, ()) for c in self.project.channels if c.name == channel), ())
-        if not known:
-            return {}
-        users = self.users(product, channel, slots)
-        here = np.arange(len(known))[:, None] < users  # first named, first come
-        keys = np.array([[self._key("uid", metric, product, channel, str(uid))] for uid in known], dtype=np.uint64)
-        heads = np.vstack([here.astype(np.int64), np.maximum(users - len(known), 0)])
-        temper = np.vstack([_temper(keys), [[0.0]]])  # the others, who cannot be asked for, are average together
-        whole = np.nan_to_num(self._bad(metric, product, channel, slots))
-        parts = _rate(metric, np.where(here, self._split(whole, heads, temper)[:-1], np.nan))
-        return dict(zip(known, parts, strict=True))
-
     def _split(self, whole: Floats, heads: Ints, temper: Floats) -> Floats:
         """Share a bad rate out over parts so that its weighted mean stays; see the module's docstring."""
-        spread = min(_SPREAD, 10 * self.jitter)
-        factors = 1 + spread * (1 - whole) * temper
-        mean = _mean(factors, heads)
-        parts: Floats = whole * factors / np.where(np.isnan(mean), 1.0, mean)
+        factors = 1 + self.spread * (1 - whole) * temper
+        middle = mean(factors, heads)
+        parts: Floats = whole * factors / np.where(np.isnan(middle), 1.0, middle)
         return parts
+
+    @property
+    def spread(self) -> float:
+        """How far temperaments may take a part of a small bad share from the whole's."""
+        return min(_SPREAD, 10 * self.jitter)
 
     # ── small things ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -263,7 +259,8 @@ class Traffic:
             if product in i.products and metric in i.levels and i.start <= last and i.end > first
         ]
 
-    def _key(self, *parts: str) -> int:
+    def key(self, *parts: str) -> int:
+        """The key of everything drawn for `parts` of this project."""
         return key_of(self.seed, self.project.app_id, *parts)
 
     def _slow(self, key: int, slots: Ints) -> Floats:
@@ -274,7 +271,7 @@ class Traffic:
         return drift
 
 
-def _shares(dimension: str) -> list[float]:
+def shares(dimension: str) -> list[float]:
     """Each group's share of the users, most used first."""
     weights = [1 / (rank + 1) for rank in range(len(GROUPS[dimension]))]
     return [weight / sum(weights) for weight in weights]
@@ -284,12 +281,12 @@ def _during(incident: Incident, slots: Ints) -> Bools:
     return (slots >= incident.start) & (slots < incident.end)
 
 
-def _temper(keys: npt.ArrayLike) -> Floats:
+def tempers(keys: npt.ArrayLike) -> Floats:
     """One number in [-1, 1) per key: how a part differs from the whole, for good."""
     return 2 * draws(keys, np.zeros(1, dtype=np.int64)) - 1
 
 
-def _mean(parts: Floats, heads: Ints) -> Floats:
+def mean(parts: Floats, heads: Ints) -> Floats:
     """The weighted mean of each column; NaN where no one is there.
 
     Added up row by row: `sum` adds in another order when a column stands alone, and a slot must not depend on its
@@ -300,6 +297,6 @@ def _mean(parts: Floats, heads: Ints) -> Floats:
     return np.where(weight > 0, total / np.maximum(weight, 1), np.nan)
 
 
-def _rate(metric: str, bad: Floats) -> Floats:
+def as_rate(metric: str, bad: Floats) -> Floats:
     """From the bad share to the rate the vendor reports."""
-    return 1 - bad if metric in _BETTER_UP else bad
+    return 1 - bad if metric in BETTER_UP else bad

@@ -98,7 +98,9 @@ class PageOf:
 
     @property
     def last(self) -> bool:
-        return not self.rows or (self.number * MAX_ROWS >= self.total and not self.more)
+        """Whether no page follows. A full page that counts itself only may be one of many: the next one tells."""
+        counts_itself = self.rows == MAX_ROWS == self.total
+        return not self.rows or not (self.more or counts_itself or self.number * MAX_ROWS < self.total)
 
 
 def page_of(body: dict[str, object], number_: int, rows: int) -> PageOf:

@@ -170,7 +170,7 @@ class CallSample:
 
     async def _read(self, call: Call, asked: Span, purse: Purse, sampled: _Sampled, tally: Tally) -> bool:
         """One call: its sessions, and the metrics of some of its users. False where the budget refused."""
-        span = Span(max(asked.end - self._limits.calls.span + WIDTH, min(call.created, asked.start)), asked.end)
+        span = self._joined(call, asked)
         if not await purse.spend():
             return False
         page = await self._client.sessions(self._app_id, call.id, span, purse, tally)
@@ -186,6 +186,16 @@ class CallSample:
         sampled.users += len({(s.uid, s.account) for s in drawn})
         sampled.calls += 1
         return True
+
+    def _joined(self, call: Call, asked: Span) -> Span:
+        """When users joined who shall be drawn from.
+
+        The vendor lists the latest joiners first, and of a large call only a page is read. Were those of the very end
+        taken, hardly one of them would have been there in the windows before; who was there at the beginning mostly
+        stays. Of a call that began later than that, everyone so far.
+        """
+        end = asked.end if call.created >= asked.start else asked.start + WIDTH
+        return Span(max(end - self._limits.calls.span + WIDTH, min(call.created, asked.start)), end)
 
     def _halve(self, tally: Tally) -> None:
         """An answer was too large to read: ask for fewer users from now on."""

@@ -1,4 +1,4 @@
-"""The `data` of an answer: traffic as the rows of the dossier's examples, bent by the faults that bend data.
+"""The `data` of a real-time answer: traffic as the rows of the dossier's examples, bent by the faults that bend data.
 
 Two outcomes of one table: the rows, and which slots really reached the client with what they hold. The second feeds the
 count of windows lost, so a hole or a null is not handed out, while a slot without users is: there was nothing to tell.
@@ -6,14 +6,16 @@ count of windows lost, so a hole or a null is not handed out, while a slot witho
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from watcher.emulator.agora_ask import Ask
+from watcher.emulator.agora.realtime_ask import RealtimeAsk
+from watcher.emulator.agora.reply import Found, mix_rows
+from watcher.emulator.agora.seats import uid_rates
 from watcher.emulator.chance import draws, key_of
 from watcher.emulator.faults import Fault
 from watcher.emulator.traffic import GROUPS, SLOT, Traffic
@@ -27,14 +29,6 @@ _TOP_DEVICES = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rows:
-    """`data` as plain JSON values, and the slots handed out with it."""
-
-    data: object
-    handed_out: Sequence[Span]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Table:
     """One row per part asked for, one column per slot. NaN: no row. `null` and `withheld` are per slot."""
 
@@ -45,24 +39,35 @@ class _Table:
     withheld: Bools
 
 
-def rows(
-    ask: Ask, traffic: Traffic, *, server_now: int, delay: int, answers: Answers, faults: Mapping[str, Fault]
-) -> Rows:
+def answer(
+    ask: RealtimeAsk, traffic: Traffic, *, server_now: int, fresh: int, answers: Answers, faults: Mapping[str, Fault]
+) -> Found:
     """Answer `ask` at `server_now`, already found to be within the plan's limits."""
-    table = _bend(_measure(ask, traffic, answers), ask, traffic, server_now - delay, server_now, faults)
+    table = _bend(_measure(ask, traffic, answers), ask, traffic, fresh, server_now, faults)
     if ask.endpoint.top:
-        data = _render_top(table, ask, traffic, shuffled="shuffled" in faults)
+        data = _render_top(table, ask, traffic, faults)
     elif ask.uids:
-        data = _render_uids(table, ask, shuffled="shuffled" in faults)
+        data = _render_uids(table, ask, faults)
     else:
-        data = _render_flat(table, ask, shuffled="shuffled" in faults)
-    return Rows(data=data, handed_out=_spans(table.slots, ~(table.withheld | table.null)))
+        data = _render_flat(table, ask, faults)
+    return Found(
+        message=None if ask.dimension else "success",  # as the documented examples have it
+        data=data,
+        nothing={"list": []} if ask.endpoint.top else [],
+        query=_query(ask),
+        slots=_spans(table.slots, ~(table.withheld | table.null)),
+    )
+
+
+def _query(ask: RealtimeAsk) -> tuple[str, ...]:
+    """Product, metric, channel, and what tells answers about parts (a dimension, uids) from those about the whole."""
+    return (ask.product, ask.metric, ask.channel, ask.dimension or ("uids" if ask.uids else ""))
 
 
 # ── what was measured ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _measure(ask: Ask, traffic: Traffic, answers: Answers) -> _Table:
+def _measure(ask: RealtimeAsk, traffic: Traffic, answers: Answers) -> _Table:
     first, end = ask.start // SLOT * SLOT, ask.end // SLOT * SLOT
     if ask.endpoint.top:  # the range is echoed as given; the slot is the one it begins in (INFERRED)
         end = first + SLOT
@@ -73,11 +78,11 @@ def _measure(ask: Ask, traffic: Traffic, answers: Answers) -> _Table:
     return _fill_empty(table, ask, traffic, answers)
 
 
-def _values(ask: Ask, traffic: Traffic, slots: Ints) -> tuple[tuple[Any, ...], Floats]:
+def _values(ask: RealtimeAsk, traffic: Traffic, slots: Ints) -> tuple[tuple[Any, ...], Floats]:
     if ask.product == "WebRTC" and ask.metric == "audioFreezeRate":  # measured on Native only (dossier, 3.6)
         return (), np.empty((0, len(slots)))
     if ask.uids:
-        known = traffic.uid_rates(ask.metric, ask.product, ask.channel, slots)
+        known = uid_rates(traffic, ask.metric, ask.product, ask.channel, slots)
         uids = tuple(uid for uid in ask.uids if uid in known)
         return uids, np.array([known[uid] for uid in uids]).reshape(len(uids), len(slots))
     if ask.dimension:
@@ -95,7 +100,7 @@ def _values(ask: Ask, traffic: Traffic, slots: Ints) -> tuple[tuple[Any, ...], F
     return ("",), whole[None, :]
 
 
-def _group_values(ask: Ask, traffic: Traffic, slots: Ints) -> Floats:
+def _group_values(ask: RealtimeAsk, traffic: Traffic, slots: Ints) -> Floats:
     if ask.metric == "userCount":
         return _absent_at_zero(traffic.group_users(ask.product, ask.channel, ask.dimension, slots))
     return traffic.group_rates(ask.metric, ask.product, ask.channel, ask.dimension, slots)
@@ -105,7 +110,7 @@ def _absent_at_zero(counts: Ints) -> Floats:
     return np.where(counts > 0, counts, np.nan)
 
 
-def _fill_empty(table: _Table, ask: Ask, traffic: Traffic, answers: Answers) -> _Table:
+def _fill_empty(table: _Table, ask: RealtimeAsk, traffic: Traffic, answers: Answers) -> _Table:
     """What a slot without users looks like, where something was asked for that exists (a switch; dossier, 3.5)."""
     exists = ask.product in traffic.project.peaks and (
         not ask.channel or any(channel.name == ask.channel for channel in traffic.project.channels)
@@ -122,7 +127,7 @@ def _fill_empty(table: _Table, ask: Ask, traffic: Traffic, answers: Answers) -> 
 
 
 def _bend(
-    table: _Table, ask: Ask, traffic: Traffic, fresh: int, server_now: int, faults: Mapping[str, Fault]
+    table: _Table, ask: RealtimeAsk, traffic: Traffic, fresh: int, server_now: int, faults: Mapping[str, Fault]
 ) -> _Table:
     """Apply the faults that bend data. Which slots they hit depends on seed and slot alone, so a hole stays one."""
 
@@ -151,7 +156,7 @@ def _bend(
     return table
 
 
-def _scaled(values: Floats, factor: Floats, ask: Ask) -> Floats:
+def _scaled(values: Floats, factor: Floats, ask: RealtimeAsk) -> Floats:
     scaled = values * factor
     return np.floor(scaled) if ask.metric in USAGE_METRICS else np.minimum(scaled, 1.0)
 
@@ -166,7 +171,7 @@ def _spans(slots: Ints, chosen: Bools) -> list[Span]:
 # ── as JSON ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _render_flat(table: _Table, ask: Ask, *, shuffled: bool) -> object:
+def _render_flat(table: _Table, ask: RealtimeAsk, faults: Mapping[str, Fault]) -> object:
     cells = _cells(table)
     if ask.dimension:
         data = [
@@ -183,10 +188,10 @@ def _render_flat(table: _Table, ask: Ask, *, shuffled: bool) -> object:
             for slot, value in zip(slots, row, strict=True)
             if value is not _ABSENT
         ]
-    return _mix(data) if shuffled else data
+    return mix_rows(data, faults)
 
 
-def _render_uids(table: _Table, ask: Ask, *, shuffled: bool) -> object:
+def _render_uids(table: _Table, ask: RealtimeAsk, faults: Mapping[str, Fault]) -> object:
     slots = table.slots.tolist()
     data = []
     for uid, row in zip(table.parts, _cells(table), strict=True):
@@ -194,11 +199,11 @@ def _render_uids(table: _Table, ask: Ask, *, shuffled: bool) -> object:
             {"ts": slot, ask.metric: value} for slot, value in zip(slots, row, strict=True) if value is not _ABSENT
         ]
         if values:
-            data.append({"uid": uid, "values": _mix(values) if shuffled else values})
+            data.append({"uid": uid, "values": mix_rows(values, faults)})
     return data
 
 
-def _render_top(table: _Table, ask: Ask, traffic: Traffic, *, shuffled: bool) -> object:
+def _render_top(table: _Table, ask: RealtimeAsk, traffic: Traffic, faults: Mapping[str, Fault]) -> object:
     """Metric descending, a null last; the window is echoed as asked."""
     found = [(row[0], part) for part, row in zip(table.parts, _cells(table), strict=True) if row[0] is not _ABSENT]
     found.sort(key=lambda pair: -1.0 if pair[0] is None else pair[0], reverse=True)
@@ -208,7 +213,7 @@ def _render_top(table: _Table, ask: Ask, traffic: Traffic, *, shuffled: bool) ->
     for value, part in found[: _most(ask.dimension)]:
         extra = {"userCount": users[GROUPS[ask.dimension].index(part)]} if ask.extra_users else {}
         data.append({ask.metric: value, **extra, ask.dimension: part, **window})
-    return {"list": _mix(data) if shuffled else data}
+    return {"list": mix_rows(data, faults)}
 
 
 _ABSENT = object()
@@ -227,12 +232,6 @@ def _cells(table: _Table) -> list[list[Any]]:
                 if cell[column] is not _ABSENT:
                     cell[column] = None
     return cells
-
-
-def _mix(data: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows in an order that has nothing to do with time."""
-    order = np.argsort(draws(key_of(0, "shuffle"), np.arange(len(data), dtype=np.int64)))
-    return [data[i] for i in order.tolist()]
 
 
 def _most(dimension: str) -> int:
