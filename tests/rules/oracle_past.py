@@ -63,10 +63,14 @@ def slot_mean(world: World, rule: Rule, begin: int, length: int) -> float | None
 
 
 def burns(world: World, part: Part, rule: Rule, t: int) -> bool | None:
-    """Whether both averages are past the share of failures that burns too fast; half of the long time must be known."""
+    """Whether both averages are past the share of failures that burns too fast; half of the long time must be known.
+
+    Of the time before the vendor's first word on this signal nothing is known, also where it says that nobody was there.
+    """
     assert part.burn is not None
     back = oracle.window_times(part.aggregate, t, world.width)
-    known = [u for u in back if oracle.is_judged(world, rule, u) or oracle.is_idle(world, rule, u)]
+    begun = min([*world.values, *world.answered])
+    known = [u for u in back if u >= begun and (oracle.is_judged(world, rule, u) or oracle.is_idle(world, rule, u))]
     if 2 * len(known) < len(back):
         return None
     shorter = oracle.aggregate(world, replace(rule, aggregate=part.burn.short), t)
