@@ -65,7 +65,7 @@ def slot_mean(world: World, rule: Rule, begin: int, length: int) -> float | None
 def burns(world: World, part: Part, rule: Rule, t: int) -> bool | None:
     """Whether both averages are past the share of failures that burns too fast; half of the long time must be known.
 
-    Of the time before the vendor's first word on this signal nothing is known, also where it says that nobody was there.
+    Of the time before the vendor's first word on this signal nothing is known, also where nobody was there.
     """
     assert part.burn is not None
     back = oracle.window_times(part.aggregate, t, world.width)

@@ -21,6 +21,7 @@ from watcher.model import Purse
 from watcher.providers import http
 from watcher.providers.agora.domains import Domains
 from watcher.providers.agora.refusals import contents, gateway_refusal, success
+from watcher.providers.exchange import exchange
 from watcher.providers.http import Reply
 from watcher.providers.vendortime import VendorTime
 from watcher.secret import Secret
@@ -104,24 +105,12 @@ class Exchange:
         request = self._http.build_request(
             method, self._domains.current + path, params=dict(params), headers=headers, content=body
         )
-        try:
-            reply = await http.fetch(self._http, request, limit_bytes=limit_bytes)
-        except ProviderError as error:
-            if error.vendor_time is not None:
-                await self._heard(error.vendor_time, purse)
-            if not error.sent:
-                await purse.refund()
-            raise
-        await self._heard(reply.date, purse)
+        reply = await exchange(self._http, request, purse=purse, vendor_time=self._vendor_time, limit_bytes=limit_bytes)
         if reply.status < 500:
             self._domains.worked()
         if reply.status >= 500:
             raise gateway_refusal(reply, self.scrub)  # another domain may answer
         return reply
-
-    async def _heard(self, date: float | None, purse: Purse) -> None:
-        self._vendor_time.heard(date)
-        await purse.answered(date)
 
     def _authorization(self) -> str:
         pair = f"{self._id.reveal()}:{self._secret.reveal()}"

@@ -22,6 +22,7 @@ from watcher.clock import real_monotonic
 from watcher.errors import ProviderError, Reason
 from watcher.model import Purse
 from watcher.providers import http
+from watcher.providers.exchange import exchange
 from watcher.providers.http import Reply
 from watcher.providers.twilio.refusals import is_missing, refused
 from watcher.providers.twilio.rows import Oddity, Row, Tally
@@ -77,20 +78,11 @@ class Client:
     def address(self, path: str, parameters: Parameters) -> httpx.URL:
         return httpx.URL(self._base_url + path).copy_merge_params({**parameters, "PageSize": PAGE_SIZE})
 
-    async def exchange(self, url: httpx.URL, purse: Purse) -> Reply:
-        """One spend: carry it out, and tell purse and clock what came of it."""
+    async def get(self, url: httpx.URL, purse: Purse) -> Reply:
+        """One spend."""
         user, password = self._project.credential()
         request = self._http.build_request("GET", url, headers={"authorization": _basic(user, password.reveal())})
-        try:
-            reply = await http.fetch(self._http, request)
-        except ProviderError as error:
-            if error.vendor_time is not None:
-                await self._heard(error.vendor_time, purse)
-            if not error.sent:
-                await purse.refund()
-            raise
-        await self._heard(reply.date, purse)
-        return reply
+        return await exchange(self._http, request, purse=purse, vendor_time=self._vendor_time)
 
     def scrub(self, text: str) -> str:
         """Vendor text without what we sent in secret: a gateway may echo a request."""
@@ -99,10 +91,6 @@ class Client:
         for hidden in (secret, _basic(user, secret).removeprefix("Basic ")):
             text = text.replace(hidden, "***")
         return text
-
-    async def _heard(self, date: float | None, purse: Purse) -> None:
-        self._vendor_time.heard(date)
-        await purse.answered(date)
 
 
 class Talk:
@@ -161,7 +149,7 @@ class Talk:
         elif not await self._purse.spend():
             self._broke = True
             raise OutOfBudget
-        return await self._client.exchange(url, self._purse)
+        return await self._client.get(url, self._purse)
 
     def _page(self, body: object, key: str, reply: Reply) -> tuple[list[Row] | None, str | None]:
         """The rows of a page, None where it has no list; and the link to the next one."""

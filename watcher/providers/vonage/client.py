@@ -22,6 +22,7 @@ from watcher.clock import real_monotonic
 from watcher.errors import ProviderError, Reason
 from watcher.model import Purse
 from watcher.providers import http
+from watcher.providers.exchange import exchange
 from watcher.providers.http import Reply
 from watcher.providers.vendortime import VendorTime
 from watcher.providers.vonage import wire
@@ -93,17 +94,15 @@ class Client:
         return Talk(client=self, purse=purse, tally=tally, paid=paid)
 
     async def exchange(self, request: httpx.Request, purse: Purse, *, deadline: float) -> Reply:
-        """One spend: carry it out, and tell purse and clock what came of it."""
-        try:
-            reply = await http.fetch(self._http, request, limit_bytes=BODY_LIMIT, deadline=deadline)
-        except ProviderError as error:
-            if error.vendor_time is not None:
-                await self._heard(error.vendor_time, purse)
-            if not error.sent:
-                await purse.refund()
-            raise
-        await self._heard(reply.date, purse)
-        return reply
+        """One spend."""
+        return await exchange(
+            self._http,
+            request,
+            purse=purse,
+            vendor_time=self._vendor_time,
+            limit_bytes=BODY_LIMIT,
+            deadline=deadline,
+        )
 
     def graphql_request(self, query: str, variables: Variables) -> httpx.Request:
         body = msgspec.json.encode({"query": query, "variables": dict(variables)})
@@ -129,10 +128,6 @@ class Client:
         for secret in self._tokens.secrets():
             text = text.replace(secret, "***")
         return text
-
-    async def _heard(self, date: float | None, purse: Purse) -> None:
-        self._vendor_time.heard(date)
-        await purse.answered(date)
 
 
 class Talk:
