@@ -133,6 +133,7 @@ def explained(rule: str, board: Board) -> shapes.Explained:
         known_until=None,
         marks=["late"],
         why="fires",
+        affected="",
     )
     account = shapes.ExplainedAccount(
         account="acme",

@@ -405,6 +405,7 @@ class ExplainedAlert(Shape, frozen=True, kw_only=True):
     known_until: Time | None
     marks: list[str]
     why: str
+    affected: str
 
 
 class ExplainedAccount(Shape, frozen=True, kw_only=True):

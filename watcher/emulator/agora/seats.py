@@ -93,8 +93,9 @@ class Seats:
             inside = (self.groups(dimension, np.arange(_ROUND)) == group).astype(np.float64)
             hit = _first(inside, taken)
             others = taken - hit
-            most = np.where(others > 0, whole * taken / np.maximum(hit, 1), whole)  # all in one group: it is the whole
-            own = np.minimum(level, most)
+            some = np.maximum(hit, 1)
+            least = (whole * taken - others) / some  # the others can be no worse than bad all the time
+            own = np.where(others > 0, np.clip(level, least, np.maximum(whole * taken / some, least)), whole)
             rest = np.maximum(whole * taken - own * hit, 0.0) / np.maximum(others, 1)
             spared = self._split(np.minimum(rest, 1.0), seats, temper, 1 - inside, taken)
             member = inside[seats % _ROUND][:, None] > 0

@@ -54,7 +54,7 @@ MAX_TEXT = 2_000_000
 
 _MAX_TOKENS = 400_000
 _MAX_ERRORS = 20
-_KEPT_DOCUMENTS = 64
+_KEPT_DOCUMENTS = 16
 _KEPT_CHARACTERS = 4_000_000
 _SCHEMA = Path(__file__).parent.parent / "vonage.graphql"
 _STAMP = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?)?(Z|[+-]\d\d:?\d\d)?\Z")
