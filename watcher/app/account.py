@@ -10,6 +10,7 @@ failure costs: a look that fails is reported to the policy, never repeated on th
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -158,8 +159,9 @@ class AccountLoop:
         due = self.slot.query_id is not None and self.slot.at <= now
         back = self.slot.at
         if not due or self.slot.reason in YIELDING:
-            back = min(back, asked := await self.inquiries.step(self.states))
-            due = due and asked > now
+            free_until = math.inf if due else self.slot.at
+            back = min(back, asked := await self.inquiries.step(self.states, free_until))
+            due = due and asked > self._clock.now()  # else something was asked, and the plan is an old one
         if due and self.slot.query_id is not None:
             return await self._look(self.queries[self.slot.query_id], self.slot)
         if self._past is not None and self.slot.query_id is not None:

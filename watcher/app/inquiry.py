@@ -62,6 +62,7 @@ from watcher.workers import Workers
 
 CALM = 10 * MINUTE  # event-time seconds within which alerts of one product are one incident
 LONGEST_ASK = 10.0  # real seconds
+LEAST_ASK = 2.0  # where a look is near: it leaves five seconds before what is promised
 HANDOVER = 5.0  # run seconds before the patience is over at which the update is written
 MAX_OPEN = 20
 
@@ -212,7 +213,8 @@ class Inquiries:
         """A new question; or the entry, saying why there is none. Nothing is said of what was found too long ago."""
         now = self._clock.now()
         until = entry.known_at + splitting.patience - HANDOVER
-        if until <= now:
+        dimensions = [d for d in splitting.dimensions if self._dimensions is None or d in self._dimensions]
+        if until <= now or not dimensions:
             return entry
         refused = None
         if len(self._open) >= MAX_OPEN:
@@ -224,7 +226,6 @@ class Inquiries:
         if refused is not None:
             self.outcomes[refused] += 1
             return _with(entry, _EXCUSES[refused], ())
-        dimensions = [d for d in splitting.dimensions if self._dimensions is None or d in self._dimensions]
         dimensions.sort(key=self.allowance.worth, reverse=True)
         self._open[key] = _Inquiry(
             series=series,
@@ -240,8 +241,17 @@ class Inquiries:
 
     # ── what goes out ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    async def step(self, states: Sequence[QueryState]) -> float:
-        """Do the one thing whose time has come, if any; when to come back."""
+    async def step(self, states: Sequence[QueryState], free_until: float = math.inf) -> float:
+        """Do the one thing whose time has come, if any; when to come back. Looks wait for it from `free_until` on."""
+        try:
+            return await self._step(states, free_until)
+        except Exception as error:  # noqa: BLE001 - what is good to know besides must not end the looks
+            self._log.error("inquiry_crashed", error=type(error).__name__)
+            self.outcomes[Outcome.FAILED] += len(self._open)
+            self._open.clear()
+            return math.inf
+
+    async def _step(self, states: Sequence[QueryState], free_until: float) -> float:
         now = self._clock.now()
         for key, inquiry in tuple(self._open.items()):
             if now >= inquiry.until or not inquiry.left:
@@ -256,13 +266,14 @@ class Inquiries:
         if not self.allowance.left(inquiry.pools):
             await self._finish(key, Outcome.BUDGET)
         else:
-            await self._ask(key, inquiry)
+            room = (free_until - now) / self._clock.rate
+            await self._ask(key, inquiry, patience=min(max(room, LEAST_ASK), LONGEST_ASK))
         return self._clock.now()
 
-    async def _ask(self, key: _Key, inquiry: _Inquiry) -> None:
-        """One request: spent, counted, sent."""
+    async def _ask(self, key: _Key, inquiry: _Inquiry, *, patience: float) -> None:
+        """One request: spent, counted, sent, and waited for so many real seconds."""
         try:
-            split = await self._spent_on(inquiry)
+            split = await self._spent_on(inquiry, patience)
         except StoreError as error:
             self._recorder.fails(error)
             await self._finish(key, Outcome.FAILED)
@@ -280,7 +291,7 @@ class Inquiries:
         found = stand_out([split], inquiry.series.signal, inquiry.base, inquiry.users)
         self.allowance.learn(split.dimension, told=bool(found))
 
-    async def _spent_on(self, inquiry: _Inquiry) -> Split | None:
+    async def _spent_on(self, inquiry: _Inquiry, patience: float) -> Split | None:
         """The answer to the next dimension; None where the ledger lets nothing leave yet. Raises what may fail."""
         spend = await self._ledger.spend(inquiry.pools)
         if isinstance(spend, Refusal):
@@ -292,13 +303,13 @@ class Inquiries:
         except StoreError:
             await purse.refund()
             raise
-        return await self._split(inquiry, inquiry.left.pop(0), purse)
+        return await self._split(inquiry, inquiry.left.pop(0), purse, patience)
 
-    async def _split(self, inquiry: _Inquiry, dimension: Dimension, purse: LookPurse) -> Split:
+    async def _split(self, inquiry: _Inquiry, dimension: Dimension, purse: LookPurse, patience: float) -> Split:
         assert self._splitter is not None
-        with real_deadline(LONGEST_ASK):
+        with real_deadline(patience):
             return await self._splitter.split(inquiry.series, dimension, inquiry.start, purse)
-        raise ProviderError(Reason.TIMEOUT, f"no answer within {LONGEST_ASK:.0f} s")
+        raise ProviderError(Reason.TIMEOUT, f"no answer within {patience:.0f} s")
 
     async def _exhausted(self, pools: Sequence[str], error: ProviderError) -> None:
         until = None if error.retry_after is None else self._clock.now() + error.retry_after

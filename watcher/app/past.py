@@ -33,6 +33,7 @@ ROOM = 15.0  # real seconds in which nothing else may be due
 SHARE = 0.5  # of what is left of a pool's day, at most
 PATIENCE = float(MINUTE)  # beyond the vendor's delay: its limits are strict, and clocks differ
 AFTER_FAILURE = float(HOUR)
+_OF_THE_ACCOUNT = (Reason.RATE, Reason.DAY_QUOTA)  # else it is one query that fails
 
 
 class PastReader:
@@ -59,6 +60,7 @@ class PastReader:
         self._recorder = recorder
         self._clock = clock
         self._not_before = 0.0
+        self._refused: dict[str, float] = {}  # query -> run seconds before which it is not asked again
         self._log = log.get("past")
 
     async def step(self, usage: Sequence[Usage], free_until: float) -> None:
@@ -76,19 +78,26 @@ class PastReader:
                 return
             purse = LookPurse(ledger=self._ledger, pools=query.pools, first=spend, extra=0)
             answer = await self._ask(query, purse)
+            await self._take_in(query, answer)
         except ProviderError as error:
             wait = AFTER_FAILURE if error.reason is not Reason.DAY_QUOTA else float(DAY)
-            self._not_before = now + max(wait, error.retry_after or 0.0)
+            again = now + max(wait, error.retry_after or 0.0)
+            if error.reason in _OF_THE_ACCOUNT:
+                self._not_before = again
+            self._refused[query.id] = again
             self._log.warning("past_not_told", query=query.id, reason=str(error.reason), detail=error.detail)
         except StoreError as error:
             self._recorder.fails(error)
             self._not_before = now + AFTER_FAILURE
-        else:
-            await self._take_in(query, answer)
+        except Exception as error:  # noqa: BLE001 - what is good to know besides must not end the looks
+            self._refused[query.id] = now + float(DAY)
+            self._log.error("past_crashed", query=query.id, error=type(error).__name__)
 
     def _next(self, usage: Sequence[Usage]) -> Query | None:
         """Of what is lacking and can be had now, what was read the least far."""
-        found = [q for q in self._queries if self._is_due(q) and self._affords(q, usage)]
+        now = self._clock.now()
+        asked = [q for q in self._queries if self._refused.get(q.id, 0.0) <= now]
+        found = [q for q in asked if self._is_due(q) and self._affords(q, usage)]
         return min(found, key=lambda q: (self._covered.get(q.id, 0), q.id), default=None)
 
     def _is_due(self, query: Query) -> bool:

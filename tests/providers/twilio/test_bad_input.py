@@ -14,6 +14,8 @@ from tests.providers.doubles import Vendor, answer
 from tests.providers.twilio.stage import HOST, Script
 from watcher.clock import HOUR, MINUTE, VirtualClock
 from watcher.errors import ProviderError, Reason
+from watcher.providers.http import Reply
+from watcher.providers.twilio.refusals import refused
 
 RM, PA, PB = "RM" + "1" * 32, "PA" + "1" * 32, "PA" + "2" * 32
 Respond = Callable[[httpx.Request], httpx.Response]
@@ -281,3 +283,12 @@ async def test_an_amended_row_moves_to_its_minute() -> None:
 def test_rows_are_json() -> None:
     """What the script answers with is what a vendor could."""
     assert json.loads(json.dumps([room(), stay()]))
+
+
+def test_a_secret_is_taken_out_before_words_are_cut() -> None:
+    """Where an echo would be cut in the middle of it, its first part must not stay."""
+    body = json.dumps({"code": 20001, "message": "x" * 150 + SECRET}).encode()
+    reply = Reply(status=400, body=body, date=None, retry_after=None)
+    error = refused(reply, lambda text: text.replace(SECRET, "***"))
+    assert error is not None
+    assert SECRET[:8] not in error.detail

@@ -96,3 +96,12 @@ def test_an_odd_publisher_costs_its_client_alone() -> None:
         assert found is not None
         assert found.client == Client("", "", "us1")
     assert tally == {Oddity.MISTYPED: 2}
+
+
+def test_a_number_without_bound_is_none() -> None:
+    """Four hundred digits are no duration and no code; the person counts."""
+    tally: Tally = Counter()
+    found = rows.stay(row(duration_sec=10**400, error_code=10**400), ROOM, 2e9, tally)
+    assert found is not None
+    assert (found.duration, found.code) == (None, None)
+    assert tally == {Oddity.MISTYPED: 2}

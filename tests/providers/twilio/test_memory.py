@@ -69,3 +69,14 @@ def test_a_room_that_becomes_final_is_due_at_once() -> None:
     assert rooms.due(1_120.0) == [room]
     rooms.was_read(room, 1_120.0, tally, whole=True)
     assert rooms.due(math.inf) == []
+
+
+def test_a_room_that_fails_waits_behind_those_that_do_not() -> None:
+    """However many fail for ever, a new one is read first."""
+    rooms, tally = Rooms(), Tally()
+    other = RoomRow(sid="RM" + "1" * 32, created=0.0, ended=900.0, final=True)
+    rooms.take([listed(final=True)], 1_000.0, 0, tally)
+    [broken] = rooms.due(1_000.0)
+    rooms.has_failed(broken, 1_000.0, tally)
+    rooms.take([other], 1_000.0 + AGAIN, 0, tally)
+    assert [room.sid for room in rooms.due(1_000.0 + AGAIN)] == [other.sid, broken.sid]

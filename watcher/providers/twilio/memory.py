@@ -81,9 +81,9 @@ class Rooms:
             room.done = room.done or (room.final and room.ended < floor)
 
     def due(self, now: float) -> list[Room]:
-        """Rooms whose participants are to be read: new ones first, each kind by its end."""
+        """Rooms whose participants are to be read: those that failed last, new ones first, each kind by its end."""
         found = [room for room in self._rooms.values() if not room.done and room.next_at <= now]
-        return sorted(found, key=lambda room: (room.read, room.ended))
+        return sorted(found, key=lambda room: (room.failures > 0, room.read, room.ended))
 
     def was_read(self, room: Room, now: float, tally: Tally, *, whole: bool) -> None:
         room.read, room.failures, room.next_at = True, 0, now + AGAIN

@@ -84,5 +84,5 @@ def _code(problem: _Problem) -> int:
 def _words(problem: _Problem, scrub: Scrub) -> str:
     for text in (problem.message, problem.detail, problem.title):
         if isinstance(text, str) and text:
-            return scrub(clip(text, 160))
+            return clip(scrub(text), 160)  # in this order: a secret cut in two is not found
     return ""

@@ -52,6 +52,7 @@ class Oddity(StrEnum):
 
 Tally = Counter[Oddity]
 
+_HUGE = 10**12  # no count or duration is so long; JSON has no bound
 _MAX_CLIENT = 40  # characters of a client's name: text of end users
 
 _ROOM = re.compile(r"RM[0-9a-f]{32}\Z")
@@ -177,7 +178,7 @@ def _whole(row: Row, key: str, tally: Tally) -> int | None:
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,12}", value):
         tally[Oddity.QUOTED] += 1
         return int(value)
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < _HUGE):
         return value
     tally[Oddity.MISTYPED] += 1
     return None

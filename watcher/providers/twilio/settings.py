@@ -16,7 +16,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from watcher.clock import DAY, HOUR, MINUTE
+from watcher.clock import HOUR, MINUTE
 from watcher.errors import clip
 from watcher.providers.provider import Account, Address, Fault, Name
 from watcher.providers.twilio.endings import Basis, Class
@@ -82,7 +82,7 @@ class Project(Strict):
     auth_token: Secret | None = None
     api_key: Annotated[str, AfterValidator(_key_sid)] | None = None
     api_secret: Secret | None = None
-    longest: Annotated[Duration, Field(ge=10 * MINUTE, le=DAY)] = 2 * HOUR
+    longest: Annotated[Duration, Field(ge=10 * MINUTE, le=15 * HOUR)] = 2 * HOUR
     failure_basis: Basis = "either"
     classes: Mapping[Annotated[str, AfterValidator(_ending)], Class] = Field(default_factory=dict)
     only: Only = Only()
@@ -119,7 +119,7 @@ class TwilioAccount(Account):
     projects: Annotated[tuple[Project, ...], AfterValidator(_some)]
     quotas: Quotas = Quotas()
     margin: Annotated[int, Field(ge=0, le=999)] = 1
-    delay: Annotated[Duration, Field(ge=10 * MINUTE, le=6 * HOUR)] = 30 * MINUTE
+    delay: Annotated[Duration, Field(ge=10 * MINUTE, le=HOUR)] = 30 * MINUTE
     every: Annotated[Duration, Field(ge=30, le=HOUR)] = MINUTE
     base_url: Address = HOST
 

@@ -61,9 +61,11 @@ class Watch:
         """See `model.Source.look`."""
         tally: Tally = Tally()
         now = self._vendor_time.earliest()
-        lost = self._begin(covered, now)
+        self._begin(covered, now)
+        lost = Span(covered, oldest) if covered is not None and covered < (oldest := _floor(now - CATCH_UP)) else None
         talk = self._client.talk(purse, tally)
         whole = await self._list(talk, now)
+        now = self._vendor_time.earliest()  # the first answer tells the vendor's time better
         unread = await self._read(talk, now)
         tally[Oddity.UNREAD] += len(unread)
         answer = self._answer(query, covered, now, whole=whole, unread=unread, lost=lost, tally=tally)
@@ -73,19 +75,17 @@ class Watch:
 
     # ── how far back ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _begin(self, covered: int | None, now: float) -> Span | None:
-        """At the first look: where memory begins, and what could not be caught up with."""
+    def _begin(self, covered: int | None, now: float) -> None:
+        """At the first look: where memory begins."""
         if self._begun:
-            return None
+            return
         self._begun = True
-        oldest = _floor(now - CATCH_UP)
         if covered is None:
             self.stays.trim(_floor(now - self._delay - FIRST_LOOK))
             self._settled = self.stays.floor
-            return None
-        self.stays.trim(max(_floor(covered - self._kept), oldest))
+            return
+        self.stays.trim(max(_floor(covered - self._kept), _floor(now - CATCH_UP)))
         self._settled = max(_floor(covered - self._delay), self.stays.floor)
-        return Span(covered, oldest) if covered < oldest else None
 
     def _forget(self, now: float) -> None:
         self.stays.trim(_floor(now - self._delay - self._kept))
@@ -101,6 +101,7 @@ class Watch:
         try:
             listed = await talk.rooms(_iso(since), _iso(math.floor(now) + 1))
         except OutOfBudget:
+            talk.tally[Oddity.UNREAD] += 1
             return False
         if everything and listed.whole:
             self._list_all_at = now + LIST_ALL_EVERY
@@ -131,8 +132,11 @@ class Watch:
     async def _participants(self, talk: Talk, room: Room, now: float) -> None:
         listed = await talk.participants(room.sid)
         seen: set[str] = set()
+        all_there = listed.whole
         for row in listed.rows:
+            early = talk.tally[Oddity.FUTURE]
             stay = rows.stay(row, room.sid, now, talk.tally)
+            all_there = all_there and talk.tally[Oddity.FUTURE] == early  # else our clock is behind: once more
             if stay is None:
                 continue
             talk.tally[Oddity.DUPLICATE] += stay.sid in seen
@@ -144,7 +148,7 @@ class Watch:
         if listed.missing:
             self.rooms.was_missing(room, now, talk.tally)
         else:
-            self.rooms.was_read(room, now, talk.tally, whole=listed.whole)
+            self.rooms.was_read(room, now, talk.tally, whole=all_there)
 
     def _name(self, strange: tuple[str, ...], tally: Tally) -> None:
         """Say each unknown ending once: someone has to decide what it counts as."""
@@ -167,9 +171,10 @@ class Watch:
         lost: Span | None,
         tally: Tally,
     ) -> Answer:
-        limit = min([now, *(room.ended for room in unread if not room.read)])
+        limit = min([now, *(room.ended for room in unread if not room.read and not room.failures)])
         end = _floor(min(now - self._delay, limit))
         begin = self.stays.floor if covered is None else max(covered, self.stays.floor)
+        end = end if whole else begin  # what was not listed may hold anybody
         told = sorted(start for start in self.stays.touched if start + WIDTH <= limit)
         self.stays.touched.difference_update(told)
         first, last = (told[0], told[-1] + WIDTH) if told else (begin, begin)

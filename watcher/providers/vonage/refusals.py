@@ -104,7 +104,7 @@ def refused(errors: Sequence[object], scrub: Scrub) -> Refused:
     read = [e for e in map(_read, errors[:20]) if e is not None] or [_Error()]
     found = next((e for e in read if _code(e) in CODES), read[0])
     code = _code(found)
-    words = scrub(clip(found.message, 160)) if isinstance(found.message, str) else ""
+    words = clip(scrub(found.message), 160) if isinstance(found.message, str) else ""
     return Refused(code, CODES.get(code, UNKNOWN) if code is not None else _uncoded(words), words)
 
 
