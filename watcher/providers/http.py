@@ -18,13 +18,11 @@ One client per account, with its own connections, keeps a hanging vendor from st
 
 from __future__ import annotations
 
-import ssl
 import zlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from functools import cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
@@ -60,12 +58,6 @@ Inflate = Callable[[bytes, int], bytes]
 """Takes a raw piece and the room left; gives at most that much of the body."""
 
 
-@cache
-def _tls() -> ssl.SSLContext:
-    """What every account's connections trust, read once: it is most of a megabyte."""
-    return httpx.create_ssl_context()
-
-
 def open_client(*, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
     """A client for one account: TLS 1.2 or newer, HTTP/1.1, no redirects, no cookies kept.
 
@@ -76,7 +68,6 @@ def open_client(*, transport: httpx.AsyncBaseTransport | None = None) -> httpx.A
         {} if transport else {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
     )
     return httpx.AsyncClient(
-        verify=_tls(),
         transport=transport,
         mounts=loopback,
         timeout=httpx.Timeout(_READ, connect=_CONNECT, pool=_CONNECT),
