@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,8 +13,16 @@ from subprocess import Popen
 import anyio
 import pytest
 
-from tests.real.processes import ended, running
+from tests.real.processes import LOG, ended, started
 from tests.real.stand import SECRETS, Stand, eventually, story
+
+CAN_BE_STUCK = """
+import signal, sys, time
+signal.signal(signal.SIGUSR1, lambda *_: time.sleep(60))
+from watcher.cli import main
+main(sys.argv[1:])
+"""
+"""The program, whose event loop stands still once it is asked to: what a call that does not return does to it."""
 
 
 class Systemd:
@@ -49,7 +58,8 @@ async def managed(stand: Stand, *, watchdog: float) -> AsyncIterator[tuple[Popen
     manager = Systemd(stand.folder)
     environment = {**SECRETS, "NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": str(int(watchdog * 1e6))}
     try:
-        with running(["run", "-c", "config.yaml"], folder=stand.folder, environment=environment) as process:
+        line = [sys.executable, "-c", CAN_BE_STUCK, "run", "-c", "config.yaml"]
+        with started(line, folder=stand.folder, log=LOG, environment=environment) as process:
             await eventually(manager.heard)
             yield process, manager
     finally:
@@ -87,19 +97,19 @@ async def test_a_life_under_systemd(stand: Stand) -> None:
 
 
 async def test_a_stuck_daemon_starves_the_watchdog_and_tells_where_it_stood(stand: Stand) -> None:
-    """SIGABRT ends it with the stack of every thread, and without any secret."""
+    """It is not fed while it stands still; SIGABRT ends it with the stack of its loop, and without any secret."""
     async with managed(stand, watchdog=0.6) as (process, manager):
-        process.send_signal(signal.SIGSTOP)
-        await anyio.sleep(0.1)
+        process.send_signal(signal.SIGUSR1)
+        await anyio.sleep(0.5)
         manager.heard()
         fed = manager.feedings
         await anyio.sleep(1.0)
         manager.heard()
         assert manager.feedings == fed
         process.send_signal(signal.SIGABRT)
-        process.send_signal(signal.SIGCONT)
         assert await ended(process, seconds=10) == -signal.SIGABRT
     said = stand.log()
     assert "Fatal Python error: Aborted" in said
+    assert "<lambda>" in said
     assert "run_forever" in said
     assert not any(secret in said for secret in SECRETS.values())

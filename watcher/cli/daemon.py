@@ -29,7 +29,10 @@ def run(config: Path, log_level: str, virtual: str | None) -> None:
     from watcher.clock import WallClock, virtual_clock
 
     log.configure(level=log_level)
-    faulthandler.enable()  # a watchdog's SIGABRT leaves the lines where every thread stood, and no values
+    # A watchdog's SIGABRT leaves the lines where the event loop stood, and no values: the loop is in the main thread,
+    # to which the kernel hands it. Not all threads: CPython walks the others' frames while they run, and may crash over
+    # it before it came to the loop's (python/cpython#116008).
+    faulthandler.enable(all_threads=False)
     clock = virtual_clock(virtual) if virtual else WallClock()
     anyio.run(lambda: serve(config, clock=clock))
     leave()
