@@ -227,11 +227,11 @@ class _Reader:
 
     def unique_credentials(self, parsed: Sequence[_Parsed]) -> None:
         """An account owns its quotas: the same credential twice would be two budgets for one."""
-        seen: dict[tuple[object, ...], str] = {}
+        seen: dict[tuple[str, Secret], str] = {}
         for index, _, settings in parsed:
-            secrets = tuple(secret for _, secret in _secrets(settings, ()))
-            other = seen.setdefault((settings.provider, *secrets), settings.name)
-            if secrets and other != settings.name:
+            owners = [seen.setdefault((settings.provider, s), settings.name) for _, s in _secrets(settings, ())]
+            other = next((owner for owner in owners if owner != settings.name), None)
+            if other is not None:
                 what = f"account {settings.name} has the credential of {other}: each would spend the whole budget"
                 self.problems.append(
                     self.document.problem(("accounts", index), what, "make them one account with several projects")

@@ -55,7 +55,7 @@ class RecordedSource:
         return Answer(
             query=query,
             asked=asked,
-            settled=asked.end - query.settle * query.width if asked.end < self._end else asked.end,
+            settled=asked.end - _again(query) if asked.end < self._end else asked.end,
             points=tuple(p for p in found if p is not None),
             received_at=now,
             lost=lost,
@@ -120,7 +120,7 @@ def asks(query: Query, now: float, covered: int | None, *, begin: int, end: int)
     Two looks `reach` apart lose nothing: the second may begin where the first, less what it reads again, ended.
     """
     width = query.width
-    again = query.settle * width
+    again = _again(query)
     newest = _floor(now - query.delay - 1, width)
     oldest = max(_floor(now - query.reach - query.delay - 1, width) - again, begin)
     stop = max(min(newest, end), begin)
@@ -129,6 +129,12 @@ def asks(query: Query, now: float, covered: int | None, *, begin: int, end: int)
     seen = min(covered, stop)
     start = min(max(seen - again, oldest), stop)
     return Span(start, stop), Span(seen, start) if start > seen else None
+
+
+def _again(query: Query) -> int:
+    """Seconds of an answer that are not final. None where a vendor tells of calls afterwards: its real answers go up to
+    the present, these end where everything is there."""
+    return 0 if query.amended else query.settle * query.width
 
 
 def _floor(at: float, width: int) -> int:

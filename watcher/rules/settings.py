@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from watcher.clock import DAY, HOUR, MINUTE
 from watcher.yamlfile import Duration, Strict
@@ -26,8 +26,11 @@ class Judging(Strict):
     undecided_for: Duration = 5 * MINUTE
     """Run-clock seconds that a verdict waits for a `require` whose answer is unknown; then it goes on unguarded."""
 
-    horizon: Annotated[Duration, AfterValidator(_some)] = HOUR
-    """Event-time seconds behind the newest window within which points may still be revised."""
+    horizon: Annotated[Duration, AfterValidator(_some), Field(le=16 * HOUR)] = HOUR
+    """Event-time seconds behind the newest window within which points may still be revised.
+
+    Windows are kept for a day, and up to half a horizon more than it is held open.
+    """
 
     forget_after: Annotated[Duration, AfterValidator(_some)] = DAY
     """Event-time seconds without one judged window after which a firing alert is given up (cause `expired`)."""

@@ -11,11 +11,12 @@ import pytest
 
 from tests.emulator.twilio.helpers import KEY, NOON, SECRET
 from tests.providers.doubles import Vendor, answer
-from tests.providers.twilio.stage import HOST, Script
+from tests.providers.twilio.stage import HOST, Script, account
 from watcher.clock import HOUR, MINUTE, VirtualClock
 from watcher.errors import ProviderError, Reason
 from watcher.providers.http import Reply
 from watcher.providers.twilio.refusals import refused
+from watcher.providers.twilio.settings import HOST as VENDOR
 
 RM, PA, PB = "RM" + "1" * 32, "PA" + "1" * 32, "PA" + "2" * 32
 Respond = Callable[[httpx.Request], httpx.Response]
@@ -183,6 +184,40 @@ async def test_a_link_elsewhere_is_not_followed(following: object, oddity: str) 
     assert {request.url.path.split("/")[2] for request in here.vendor.requests} == {"Video"}
     assert here.people() == 1
     assert got.settled == (got.asked.start if oddity != "mistyped" else got.settled) > before
+
+
+async def test_links_of_the_vendor_are_followed_through_a_gateway() -> None:
+    """Where requests go through another host, the vendor's own links still name the vendor: their page is asked for
+    there, and the credential goes nowhere else."""
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if "Participants" in request.url.path:
+            return answer(page("participants", [stay()]))
+        if request.url.params.get("PageToken") == "b":
+            return answer(page("rooms", [room()]))
+        return answer(page("rooms", [], f"{VENDOR}/v1/Video/Rooms?PageToken=b"))
+
+    here = Script(VirtualClock(epoch=NOON, jumping=True), Vendor(respond), account(base_url=f"http://{HOST}/gateway"))
+    await here.look()
+    assert (here.people(), here.oddities()) == (1, {})
+    assert {request.url.host for request in here.vendor.requests} == {HOST}
+    assert all(request.url.path.startswith("/gateway/v1/Video/Rooms") for request in here.vendor.requests)
+
+
+async def test_a_list_of_participants_that_never_ends_is_read_six_times() -> None:
+    """Its end leads elsewhere each time: who is on it counts, and it is accepted after six reads and not at the first,
+    however long ago the room was."""
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if "Participants" in request.url.path:
+            return answer(page("participants", [stay()], "https://evil.example.com/v1"))
+        return answer(page("rooms", [room()]))
+
+    here = Script(VirtualClock(epoch=NOON + 90 * MINUTE, jumping=True), Vendor(respond))
+    here.covered = int(NOON)
+    await here.looks(90 * MINUTE)
+    assert sum("Participants" in request.url.path for request in here.vendor.requests) == 6
+    assert (here.people(), here.oddities()) == (1, {"foreign_link": 6, "unsettled": 1})
 
 
 async def test_pages_without_end_are_cut() -> None:

@@ -11,7 +11,9 @@ from tests.emulator.twilio import helpers
 from tests.emulator.twilio.helpers import NOON, account, people, traffic
 from tests.providers.twilio import stage
 from tests.providers.twilio.stage import Stage
-from watcher.clock import HOUR, MINUTE, VirtualClock
+from watcher.clock import HOUR, MINUTE, VirtualClock, rfc3339
+from watcher.errors import ProviderError
+from watcher.providers.vendortime import VendorTime
 
 OVER = EPOCH + 11 * HOUR  # when `board` ends
 SHOWN = OVER + 16 * MINUTE  # when it is final
@@ -187,6 +189,78 @@ async def test_a_stop_within_a_short_budget_loses_nobody() -> None:
     told = settled_minutes(straight)
     assert len(told) > 60
     assert settled_minutes(here) == told
+
+
+@pytest.mark.parametrize("requests", [12, 400])
+async def test_what_is_on_record_is_not_taken_back_while_it_is_read_again(requests: int) -> None:
+    """After a restart no minute of before is told of fewer people than it had, however slowly rooms are read, and even
+    where some of them fail at first."""
+    broken = {"kind": "http_500", "from": "+2h", "until": "+2h25m", "every": 5, "where": {"endpoint": ["participants"]}}
+    here = Stage(clock(), {**busy(), "faults": [broken]}, epoch=NOON)
+    await here.looks(2 * HOUR)
+    before, covered = dict(here.values["users"]), here.covered
+    assert covered is not None
+    here.open()
+    for _ in range(60):
+        answer = await here.look(requests=requests)
+        if here.clock.now() < NOON + 2 * HOUR + 20 * MINUTE:  # a minute that seems empty may be one of a broken room
+            assert answer.settled <= covered - 30 * MINUTE
+        for points in answer.points:
+            if points.series.signal == "users":
+                told = dict(zip(points.start.tolist(), points.value.tolist(), strict=True))
+                assert {at: n for at, n in told.items() if at < covered and n < before.get(at, (0, 0))[0]} == {}
+        await here.clock.sleep_until(here.clock.now() + MINUTE)
+    assert here.oddities()["failed_room"] > 3
+    assert here.answers[-1].settled >= here.clock.now() - 32 * MINUTE  # and it goes on
+
+
+async def test_an_answer_that_was_thrown_away_is_told_again() -> None:
+    """A clock was a day ahead for one look; what it said is believed no longer, and nobody is lost by it, nor in a call
+    so long that only the list of all rooms finds it."""
+    long = {**people({"ending": 53405, "stay": "3h30m"}), "duration": "3h30m"}
+    now, data = clock(), busy(rooms=[long])
+    here, straight = Stage(now, data), Stage(now, data)
+    await side_by_side(here, straight, HOUR)
+    kept = here.values["users"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(VendorTime, "earliest", lambda _: here.clock.now() + 20 * HOUR)
+        ahead = await here.look()
+    assert ahead.asked.end > here.clock.now() + 19 * HOUR
+    here.values["users"], here.covered = kept, None  # as the account does, once it learns the time
+    await here.clock.sleep_until(here.clock.now() + MINUTE)
+    await side_by_side(here, straight, HOUR)
+    told = {at: v for (name, at), v in settled_minutes(straight).items() if name == "users"}
+    assert len(told) > 60
+    assert {at: v for (name, at), v in settled_minutes(here).items() if name == "users"} == told
+
+
+async def test_a_failed_first_look_keeps_where_memory_begins() -> None:
+    """The vendor is away for two hours from the first look on: then the hours since are read, not only the last."""
+    away = {"kind": "http_500", "from": rfc3339(int(NOON)), "until": rfc3339(int(NOON + 2 * HOUR))}
+    here = Stage(clock(), {**busy(), "faults": [away]})
+    begin = NOON - 90 * MINUTE
+    while here.clock.now() < NOON + 2 * HOUR:
+        with pytest.raises(ProviderError):
+            await here.look()
+        await here.clock.sleep_until(here.clock.now() + 10 * MINUTE)
+    answer = await here.look()
+    assert answer.asked.start <= begin
+    assert min(here.values["users"]) < NOON - HOUR
+
+
+async def test_a_list_that_is_cut_short_counts_and_concludes_nothing() -> None:
+    """One request for three pages of rooms: whoever is on the first page is known; nothing is answered for."""
+    data = busy(traffic=traffic(rooms=60, participants=1, length="20m"))
+    here, straight = Stage(now := clock(), data), Stage(now, data)
+    await straight.look()
+    for _ in range(3):
+        answer = await here.look(requests=1)
+        assert answer.asked.end == answer.settled < straight.answers[0].settled
+        assert answer.oddities["unread"] > 0
+    assert len(here.watch.rooms) > 900
+    await here.look()
+    await here.look()
+    assert here.values["users"] == straight.values["users"]
 
 
 async def test_a_long_absence_is_caught_up_with_or_said() -> None:

@@ -1,11 +1,12 @@
 """Requests to Twilio for one project: signed, spent, paged, bounded (dossier sections 1, 3, 4, 6, 7).
 
 Every page is a spend, recorded before it leaves (design, invariant 1). The first of a look is recorded before the look
-begins; where the budget refuses a further one that is `OutOfBudget`, which is no failure: what was read counts, the
-rest waits for the next look.
+begins; where the budget refuses a further one the list is `cut`, which is no failure: what was read counts, the rest
+waits for the next look.
 
-A link to the next page comes from the vendor's body, and the credential goes with it. So it is followed only to the
-same origin and the same list that was asked for; anything else ends the list, counted, as do pages that go in a circle.
+A link to the next page comes from the vendor's body, and the credential goes with it. So only what it asks for is taken
+from it, and only where it is of the same list at the same origin, or at the vendor's own where requests go through a
+gateway; anything else ends the list, counted, as do pages that go in a circle.
 A list that did not end by itself says so (`whole`): nothing is concluded from what is not in it.
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import httpx
 
@@ -26,7 +27,7 @@ from watcher.providers.exchange import exchange
 from watcher.providers.http import Reply
 from watcher.providers.twilio.refusals import is_missing, refused
 from watcher.providers.twilio.rows import Oddity, Row, Tally
-from watcher.providers.twilio.settings import Project
+from watcher.providers.twilio.settings import HOST, Project
 from watcher.providers.vendortime import VendorTime
 
 ROOMS = "/v1/Video/Rooms"
@@ -38,17 +39,17 @@ _LINK = 4_000  # characters
 Parameters = Mapping[str, str | Sequence[str]]
 
 
-class OutOfBudget(Exception):  # noqa: N818 - not an error: the look ends early
-    """No further request may leave now."""
-
-
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """The rows of a list. `whole`: it ended by itself. `missing`: there is no such room (any more, or yet)."""
+    """The rows of a list. `whole`: it ended by itself. `missing`: there is no such room (any more, or yet).
+
+    `cut`: the budget or the time of the look was spent before the end.
+    """
 
     rows: tuple[Row, ...] = ()
     whole: bool = True
     missing: bool = False
+    cut: bool = False
 
 
 class Client:
@@ -84,6 +85,15 @@ class Client:
         request = self._http.build_request("GET", url, headers={"authorization": _basic(user, password.reveal())})
         return await exchange(self._http, request, purse=purse, vendor_time=self._vendor_time)
 
+    def follow(self, url: httpx.URL, path: str, following: str) -> httpx.URL | None:
+        """The next page of the list at `url`; None where its link leads away from that."""
+        try:
+            there = httpx.URL(urljoin(str(url), following[:_LINK]))
+        except (httpx.InvalidURL, ValueError):
+            return None
+        places = {_place(url), _place(httpx.URL(HOST + path))}
+        return url.copy_with(query=there.query) if _place(there) in places else None
+
     def scrub(self, text: str) -> str:
         """Vendor text without what we sent in secret: a gateway may echo a request."""
         user, password = self._project.credential()
@@ -105,7 +115,7 @@ class Talk:
         self._until = real_monotonic() + client.longest
 
     async def rooms(self, created_after: str, created_before: str) -> Listed:
-        """Every room that began in [after, before). Raises `ProviderError` or `OutOfBudget`."""
+        """Every room that began in [after, before). Raises `ProviderError`."""
         created = {"CreatedAfter": created_after, "CreatedBefore": created_before}
         listed = await self._list(ROOMS, "rooms", {**self._client.only, **created})
         if listed.missing:
@@ -113,7 +123,7 @@ class Talk:
         return listed
 
     async def participants(self, room: str) -> Listed:
-        """Everybody who was in a room. Raises `ProviderError` or `OutOfBudget`."""
+        """Everybody who was in a room. Raises `ProviderError`."""
         return await self._list(f"{ROOMS}/{room}/Participants", "participants", {})
 
     async def _list(self, path: str, key: str, parameters: Parameters) -> Listed:
@@ -122,6 +132,8 @@ class Talk:
         rows: list[Row] = []
         for _ in range(MAX_PAGES):
             reply = await self._get(url)
+            if reply is None:
+                return Listed(tuple(rows), whole=False, cut=True)
             if is_missing(reply):
                 return Listed(tuple(rows), whole=False, missing=True)
             if (error := refused(reply, self._client.scrub)) is not None:
@@ -132,7 +144,7 @@ class Talk:
             rows += page
             if following is None:
                 return Listed(tuple(rows))
-            found = self._follow(url, following)
+            found = self._client.follow(url, path, following)
             if found is None or str(found) in seen:
                 self.tally[Oddity.FOREIGN_LINK if found is None else Oddity.LOOP] += 1
                 return Listed(tuple(rows), whole=False)
@@ -141,14 +153,15 @@ class Talk:
         self.tally[Oddity.OVERFLOW] += 1
         return Listed(tuple(rows), whole=False)
 
-    async def _get(self, url: httpx.URL) -> Reply:
+    async def _get(self, url: httpx.URL) -> Reply | None:
+        """None where no further request may leave now."""
         if self._broke or real_monotonic() > self._until:
-            raise OutOfBudget
+            return None
         if self._paid:
             self._paid = False
         elif not await self._purse.spend():
             self._broke = True
-            raise OutOfBudget
+            return None
         return await self._client.get(url, self._purse)
 
     def _page(self, body: object, key: str, reply: Reply) -> tuple[list[Row] | None, str | None]:
@@ -171,16 +184,10 @@ class Talk:
             following = None
         return rows, following or None
 
-    def _follow(self, url: httpx.URL, following: str) -> httpx.URL | None:
-        """The address of a link, None where it leads away from the list."""
-        try:
-            found = httpx.URL(urljoin(str(url), following[:_LINK]))
-            parts = urlsplit(str(found))
-        except (httpx.InvalidURL, ValueError):
-            return None
-        here = urlsplit(str(url))
-        same = (parts.scheme, parts.netloc, parts.path) == (here.scheme, here.netloc, here.path)
-        return found if same else None
+
+def _place(url: httpx.URL) -> tuple[str, bytes, bytes, str]:
+    """Where an address leads, whatever it asks for there."""
+    return url.scheme, url.netloc, url.userinfo, url.path
 
 
 def _basic(user: str, password: str) -> str:

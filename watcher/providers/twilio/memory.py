@@ -5,7 +5,8 @@ room twice, or once more after a restart, changes nothing, and an amended row mo
 point is always of a whole minute, never an addition.
 
 A room is read when it shows, and again once its record is final; in between only every ten minutes, since each read is
-a request and most rooms settle in less. What never settles is accepted an hour after its end.
+a request and most rooms settle in less. What never settles is accepted an hour after its end, and so is a list of
+participants that never ends by itself, after six reads.
 
 Memory begins at `floor`. What left before is not counted: its minute is no longer whole here.
 """
@@ -26,6 +27,8 @@ GIVE_UP = HOUR  # seconds after its end at which a room is accepted as it is
 MAX_ROOMS = 200_000
 MAX_STAYS = 200_000
 _TRIES = 36  # reads of a room that fail, ten minutes apart
+_HOLDING = 6  # failed reads for which a room holds back what depends on all of them
+_PARTS = 6  # reads of a room whose list did not end by itself
 
 
 @dataclass(slots=True)
@@ -39,7 +42,8 @@ class Room:
     read: bool = False
     done: bool = False
     next_at: float = 0.0
-    failures: int = 0
+    failures: int = 0  # reads in a row that failed
+    parts: int = 0  # reads in a row whose list did not end
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,11 +89,16 @@ class Rooms:
         found = [room for room in self._rooms.values() if not room.done and room.next_at <= now]
         return sorted(found, key=lambda room: (room.failures > 0, room.read, room.ended))
 
+    def failing(self, before: float) -> bool:
+        """Whether a room that began before then could not be read yet, and may still be."""
+        return any(r.since < before and 0 < r.failures < _HOLDING for r in self._rooms.values() if not r.done)
+
     def was_read(self, room: Room, now: float, tally: Tally, *, whole: bool) -> None:
         room.read, room.failures, room.next_at = True, 0, now + AGAIN
+        room.parts = 0 if whole else room.parts + 1
         if whole and room.final:
             room.done = True
-        elif now - room.ended >= GIVE_UP:
+        elif now - room.ended >= GIVE_UP and (whole or room.parts >= _PARTS):
             room.done = True
             tally[Oddity.UNSETTLED] += 1
 

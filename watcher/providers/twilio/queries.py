@@ -65,6 +65,7 @@ def _query(account: TwilioAccount, project: Project, needed: Set[str]) -> Query:
         width=WIDTH,
         delay=float(account.delay),
         reach=float(CATCH_UP),
+        settle=math.ceil(account.delay / WIDTH),
         every=float(account.every),
         amended=float(project.longest + account.delay),
         requests=min(lists + reads, MOST_REQUESTS),

@@ -51,9 +51,12 @@ def _ending(text: str) -> str:
 
 
 class Expected(Strict):
-    """How much there is to read, for the plan's arithmetic; more is read all the same, as the budget allows."""
+    """How much there is to read, for the plan's arithmetic; more is read all the same, as the budget allows.
 
-    rooms_per_day: Annotated[int, Field(ge=1, le=100_000)] = 2_000
+    At most so many that the list of all rooms (1,000 to a page) is read within the time of one look.
+    """
+
+    rooms_per_day: Annotated[int, Field(ge=1, le=20_000)] = 2_000
 
 
 class Only(Strict):

@@ -8,6 +8,11 @@ minute again when its point changes (design, invariant 3), and the first third o
 What is not read because the budget of a look is spent holds back the answer's end: a restart begins a little before
 where the record ends, and must find it. One room that cannot be read holds back nothing; it is tried again, counted.
 
+Memory does not outlive the process, and what is on record came from a memory that was whole. So after a restart the
+minutes of before are told again only once everything was read again: told in between, a minute of which a third is read
+would take back two thirds of an outage. The same holds where an answer was thrown away, as that of a clock that was
+ahead is: memory begins anew then, since the minutes in it count as told.
+
 A room may run for a day and shows only when it is over, and rooms are listed by when they began. So the list that finds
 all is that of a day before the oldest minute in memory; it is read every quarter of an hour, since it is megabytes. In
 between the list begins where a call of the `longest` expected length would have, which finds nearly every room at once.
@@ -23,7 +28,7 @@ from watcher.errors import ProviderError, Reason, clip
 from watcher.log import get
 from watcher.model import Answer, Purse, Query, Series, Span, Split
 from watcher.providers.twilio import clients, points, rows
-from watcher.providers.twilio.client import Client, OutOfBudget, Talk
+from watcher.providers.twilio.client import Client, Talk
 from watcher.providers.twilio.endings import Judge
 from watcher.providers.twilio.memory import Room, Rooms, Stay, Stays
 from watcher.providers.twilio.queries import CATCH_UP, LIST_ALL_EVERY, RATIOS, ROOM_LIFE, SLACK, WIDTH
@@ -52,6 +57,8 @@ class Watch:
         self._judge = Judge(basis=project.failure_basis, classes=project.classes)
         self._named: set[str] = set()
         self._begun = False
+        self._told: int | None = None  # the end of the newest answer
+        self._recorded_until = -math.inf  # event time before which nothing is told until everything was read again
         self._settled = 0  # event time up to which an absence was final
         self._log = get("twilio").bind(account=account.name, project=project.name)
         self.rooms = Rooms()
@@ -67,6 +74,8 @@ class Watch:
         whole = await self._list(talk, now)
         now = self._vendor_time.earliest()  # the first answer tells the vendor's time better
         unread = await self._read(talk, now)
+        if whole and not unread and not self.rooms.failing(self._recorded_until):
+            self._recorded_until = -math.inf
         tally[Oddity.UNREAD] += len(unread)
         answer = self._answer(query, covered, now, whole=whole, unread=unread, lost=lost, tally=tally)
         if whole and not unread:
@@ -76,16 +85,21 @@ class Watch:
     # ── how far back ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _begin(self, covered: int | None, now: float) -> None:
-        """At the first look: where memory begins."""
-        if self._begun:
+        """Where memory begins: at the first look, and where the last answer was not taken."""
+        anew = self._told is not None and (covered is None or covered < self._told)
+        if self._begun and not anew:
             return
         self._begun = True
-        if covered is None:
+        self.rooms, self.stays = Rooms(), Stays(0)
+        self._list_all_at = 0.0
+        if covered is not None or anew:
+            self._recorded_until = now if covered is None else covered
+            self.stays.trim(max(_floor(self._recorded_until - self._kept), _floor(now - CATCH_UP)))
+            self._settled = max(_floor(self._recorded_until - self._delay), self.stays.floor)
+        else:
             self.stays.trim(_floor(now - self._delay - FIRST_LOOK))
             self._settled = self.stays.floor
-            return
-        self.stays.trim(max(_floor(covered - self._kept), _floor(now - CATCH_UP)))
-        self._settled = max(_floor(covered - self._delay), self.stays.floor)
+        self._told = None
 
     def _forget(self, now: float) -> None:
         self.stays.trim(_floor(now - self._delay - self._kept))
@@ -98,11 +112,8 @@ class Watch:
         oldest = self.stays.floor - ROOM_LIFE
         everything = now >= self._list_all_at
         since = oldest if everything else max(oldest, now - self._delay - self._kept)
-        try:
-            listed = await talk.rooms(_iso(since), _iso(math.floor(now) + 1))
-        except OutOfBudget:
-            talk.tally[Oddity.UNREAD] += 1
-            return False
+        listed = await talk.rooms(_iso(since), _iso(math.floor(now) + 1))
+        talk.tally[Oddity.UNREAD] += listed.cut
         if everything and listed.whole:
             self._list_all_at = now + LIST_ALL_EVERY
         found = (rows.room(row, talk.tally) for row in listed.rows)
@@ -114,10 +125,9 @@ class Watch:
         due, well, failed = self.rooms.due(now), 0, list[ProviderError]()
         for number, room in enumerate(due):
             try:
-                await self._participants(talk, room, now)
+                if not await self._participants(talk, room, now):
+                    return due[number:]
                 well += 1
-            except OutOfBudget:
-                return due[number:]
             except ProviderError as error:
                 if error.reason not in _ROOMS_OWN:
                     raise
@@ -129,7 +139,8 @@ class Watch:
             raise failed[-1]
         return [room for room in due if room.next_at <= now and not room.done]
 
-    async def _participants(self, talk: Talk, room: Room, now: float) -> None:
+    async def _participants(self, talk: Talk, room: Room, now: float) -> bool:
+        """False where the budget ended first: the room is as due as it was. Raises `ProviderError`."""
         listed = await talk.participants(room.sid)
         seen: set[str] = set()
         all_there = listed.whole
@@ -145,10 +156,13 @@ class Watch:
             self._name(verdict.strange, talk.tally)
             talk.tally[Oddity.CONFLICT] += verdict.conflict
             self.stays.put(Stay(stay.sid, room.sid, _floor(stay.left), verdict, stay.client), talk.tally)
+        if listed.cut:
+            return False
         if listed.missing:
             self.rooms.was_missing(room, now, talk.tally)
         else:
             self.rooms.was_read(room, now, talk.tally, whole=all_there)
+        return True
 
     def _name(self, strange: tuple[str, ...], tally: Tally) -> None:
         """Say each unknown ending once: someone has to decide what it counts as."""
@@ -175,12 +189,13 @@ class Watch:
         end = _floor(min(now - self._delay, limit))
         begin = self.stays.floor if covered is None else max(covered, self.stays.floor)
         end = end if whole else begin  # what was not listed may hold anybody
-        told = sorted(start for start in self.stays.touched if start + WIDTH <= limit)
+        told = sorted(s for s in self.stays.touched if s + WIDTH <= limit and s >= self._recorded_until)
         self.stays.touched.difference_update(told)
         first, last = (told[0], told[-1] + WIDTH) if told else (begin, begin)
         asked = Span(min(first, begin, self._settled), max(end, last, begin))
-        if whole:
+        if whole and math.isinf(self._recorded_until):  # else an absent minute may be one that is held back
             self._settled = max(self._settled, end)
+        self._told = asked.end
         minutes = [points.measure(start, self.stays.minute(start)) for start in told]
         return Answer(
             query=query,
