@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator
 
 from watcher.clock import DAY, HOUR, MINUTE
 from watcher.yamlfile import Duration, Strict
@@ -20,13 +20,19 @@ def _some(seconds: int) -> int:
     return seconds
 
 
+def _kept(seconds: int) -> int:
+    if seconds > 16 * HOUR:
+        raise ValueError("is too long; give it at most 16h")
+    return seconds
+
+
 class Judging(Strict):
     """`judging:` in the config."""
 
     undecided_for: Duration = 5 * MINUTE
     """Run-clock seconds that a verdict waits for a `require` whose answer is unknown; then it goes on unguarded."""
 
-    horizon: Annotated[Duration, AfterValidator(_some), Field(le=16 * HOUR)] = HOUR
+    horizon: Annotated[Duration, AfterValidator(_some), AfterValidator(_kept)] = HOUR
     """Event-time seconds behind the newest window within which points may still be revised.
 
     Windows are kept for a day, and up to half a horizon more than it is held open.
