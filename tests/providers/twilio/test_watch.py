@@ -313,7 +313,7 @@ async def test_a_room_that_never_settles_is_accepted_after_an_hour() -> None:
 
 
 async def test_who_is_behind_a_value_is_named() -> None:
-    """The endings and the room of a minute's failures, by id: names come from end users."""
+    """The endings and the room of the failures of ten minutes, by id: names come from end users."""
     here = Stage(clock(SHOWN), plain(accounts=[account(rooms=[people({"ending": 53405}, {"ending": 53104}, {})])]))
     answer = await here.look()
     (at,) = here.values["participant_failure_ratio"]
@@ -321,6 +321,8 @@ async def test_who_is_behind_a_value_is_named() -> None:
     text = answer.worst(here.series("participant_failure_ratio"), at + 60)
     assert text == f"53104 ×1, 53405 ×1; {here.emulator.room_sid('acme', 'board')} 2 of 3"
     assert answer.worst(here.series("users"), at + 60) == ""
+    assert answer.worst(here.series("participant_failure_ratio"), at + 600) == text
+    assert answer.worst(here.series("participant_failure_ratio"), at + 660) == ""
 
 
 async def test_memory_is_let_go() -> None:

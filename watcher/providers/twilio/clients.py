@@ -2,9 +2,6 @@
 
 Rows of participants say it themselves, so it costs no request. The vendor names no country; the region is where the
 media went, which is near enough to find a provider's trouble and no place of a person.
-
-A minute of this vendor's is a handful of people, so groups are those of the ten minutes that end with it, which is what
-the shipped rules average over.
 """
 
 from __future__ import annotations
@@ -12,12 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 
-from watcher.clock import MINUTE
 from watcher.model import Dimension, Group, Split
 from watcher.providers.twilio.memory import Stay
 from watcher.providers.twilio.points import counts_for
 
-OVER = 10 * MINUTE  # seconds whose stays are split
 DIMENSIONS = (Dimension.SDK, Dimension.BROWSER, Dimension.MEDIA_REGION)  # as the fields of `rows.Client`
 _MOST_GROUPS = 20  # of a dimension, the largest
 

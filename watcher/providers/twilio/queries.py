@@ -21,6 +21,7 @@ ROOM_LIFE = DAY  # seconds: no room lasts longer (section 5), so whoever left at
 CATCH_UP = 6 * DAY - HOUR  # the vendor keeps 7 days, of which a room may take one
 MOST_REQUESTS = 400  # in one look, whatever there is to read
 LIST_ALL_EVERY = 15 * MINUTE  # seconds between two lists of all rooms that may still matter
+BEHIND = 10 * MINUTE  # whose people are named behind a value: what the shipped rules average over, as a minute is few
 SLACK = HOUR  # what a room may need to show and settle, beyond how long it lasted
 _READS = 2  # requests for the participants of a room: when it shows, and when it is final
 

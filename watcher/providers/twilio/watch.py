@@ -31,7 +31,7 @@ from watcher.providers.twilio import clients, points, rows
 from watcher.providers.twilio.client import Client, Talk
 from watcher.providers.twilio.endings import Judge
 from watcher.providers.twilio.memory import Room, Rooms, Stay, Stays
-from watcher.providers.twilio.queries import CATCH_UP, LIST_ALL_EVERY, RATIOS, ROOM_LIFE, SLACK, WIDTH
+from watcher.providers.twilio.queries import BEHIND, CATCH_UP, LIST_ALL_EVERY, RATIOS, ROOM_LIFE, SLACK, WIDTH
 from watcher.providers.twilio.rows import Oddity, Tally
 from watcher.providers.twilio.settings import Project, TwilioAccount
 from watcher.providers.vendortime import VendorTime
@@ -210,14 +210,16 @@ class Watch:
         )
 
     def _worst(self, series: Series, at: int) -> str:
-        """Endings and rooms behind the value of a minute, most first."""
-        return points.worst(self.stays.minute(at - WIDTH), series.signal)
+        """Endings and rooms behind a value, most first."""
+        return points.worst(self._behind(at), series.signal)
 
     def _splits(self, series: Series, at: int) -> tuple[Split, ...]:
         """See `model.Splits`."""
-        minutes = range(at - clients.OVER, at, WIDTH)
-        stays = [stay for start in minutes for stay in self.stays.minute(start)]
-        return clients.splits(stays, series.signal) if series.signal in RATIOS else ()
+        return clients.splits(self._behind(at), series.signal) if series.signal in RATIOS else ()
+
+    def _behind(self, at: int) -> list[Stay]:
+        """Who left in the minutes that a value at event time `at` is made of."""
+        return [stay for start in range(at - BEHIND, at, WIDTH) for stay in self.stays.minute(start)]
 
 
 def _floor(at: float) -> int:
