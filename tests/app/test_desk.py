@@ -179,7 +179,9 @@ def test_the_commands_work_on_a_state_without_a_daemon(tmp_path: Path) -> None:
         tmp_path, "silence", "add", "rule=VideoFreezing", "project=a,classroom", "--for", "1h", "--comment", "x"
     )
     id_ = made.split()[0]
-    [shown] = json.loads(command(tmp_path, "silence", "list", "--json"))["silences"]
+    assert made.rstrip().endswith(", one alert that fires now")
+    assert "nothing that fires now" in command(tmp_path, "silence", "add", "rule=VideoFrezing", "--for", "1m")
+    [shown, _] = json.loads(command(tmp_path, "silence", "list", "--json"))["silences"]
     assert (shown["id"], shown["state"], shown["match"]["project"]) == (id_, "active", ["a", "classroom"])
     assert f"{fired.alert_id} is acknowledged by kim" in command(tmp_path, "ack", fired.alert_id, "--author", "kim")
     [alert] = json.loads(command(tmp_path, "alerts", "--json"))["alerts"]

@@ -36,6 +36,7 @@ async def test_a_silence_is_made_through_the_running_daemon(tmp_path: Path, monk
         await until_ready(port)
         made = ask(tmp_path, "silence", "add", "rule=VideoFreezing")
         assert (made.returncode, made.stderr) == (0, "")
+        assert "nothing that fires now" in made.stdout
         wrong = ask(tmp_path, "silence", "add", "rule=Other", token="x" * 20)
         assert (wrong.returncode, "show http.token" in wrong.stderr) == (1, True)
         listed = ask(tmp_path, "silence", "list").stdout

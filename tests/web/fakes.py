@@ -54,13 +54,13 @@ class FakeViews:
 
     async def add_silence(self, wish: NewSilence) -> shapes.ChangedSilence:
         self.wishes.append(wish)
-        return shapes.ChangedSilence(silence=boards.silence("room"), durable=True)
+        return shapes.ChangedSilence(silence=boards.silence("room"), matching=1, durable=True)
 
     async def expire_silence(self, silence: str) -> shapes.ChangedSilence:
         if silence == "none":
             raise Refused(404, "no such silence holds: see the list")
         self.wishes.append(silence)
-        return shapes.ChangedSilence(silence=boards.silence("room"), durable=True)
+        return shapes.ChangedSilence(silence=boards.silence("room"), matching=1, durable=True)
 
     async def acknowledge(self, alert: str, wish: NewAck) -> shapes.ChangedAck:
         self.wishes.append((alert, wish))

@@ -12,6 +12,7 @@ from dataclasses import replace
 from watcher import log
 from watcher.alerts.affected import AFFECTED
 from watcher.alerts.desk import MAX_SILENCES, Desk, new_silence, unseen
+from watcher.alerts.matching import matches
 from watcher.alerts.mutes import silenced
 from watcher.app.recorder import Recorder
 from watcher.clock import Clock, rfc3339
@@ -46,7 +47,7 @@ class Live:
         durable = await self._recorder.record(Commit(silences=[silence]))
         ended = silence.ends_at <= self._clock.now()
         self._log.info("silence_ended" if ended else "silence_begun", id=silence.id, author=silence.author)
-        return ChangedSilence(silence=silence_shape(silence, self._clock.now()), durable=durable)
+        return changed_silence(silence, self._desk.firing.values(), self._clock.now(), durable=durable)
 
 
 class Offline:
@@ -72,7 +73,8 @@ class Offline:
 
     def _silenced(self, silence: Silence) -> ChangedSilence:
         self._store.commit(Commit(silences=[silence]))
-        return ChangedSilence(silence=silence_shape(silence, self._clock.now()), durable=True)
+        firing = (entry for entry in self._store.latest() if entry.state is State.FIRING)
+        return changed_silence(silence, firing, self._clock.now(), durable=True)
 
 
 def read_alerts(store: StoreReader, now: float) -> list[Alert]:
@@ -105,6 +107,12 @@ def expired(silence: str, known: Sequence[Silence], now: float) -> Silence:
     if found is None:
         raise Refused(404, "no such silence holds: see the list")
     return replace(found, ends_at=now)
+
+
+def changed_silence(silence: Silence, firing: Iterable[Transition], now: float, *, durable: bool) -> ChangedSilence:
+    """What is told of a silence: a slip in a matcher matches nothing, and whoever made it should see that at once."""
+    matching = sum(matches(silence.match, entry) for entry in firing)
+    return ChangedSilence(silence=silence_shape(silence, now), matching=matching, durable=durable)
 
 
 def make_ack(alert: str, wish: NewAck, firing: Mapping[str, Transition], now: float) -> Ack:

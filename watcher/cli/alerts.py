@@ -87,8 +87,10 @@ def silence_add(
     if not lasts:
         raise click.BadParameter("is nothing; write it like 2h", param_hint="--for")
     wish = NewSilence(match=match, seconds=lasts, author=author, comment=comment, until_resolved=until_resolved)
-    made = ask.add_silence(load(config, pages=False), wish, clock=WallClock())["silence"]
-    click.echo(f"{made['id']} silences until {made['ends_at']}")
+    changed = ask.add_silence(load(config, pages=False), wish, clock=WallClock())
+    made, count = changed["silence"], changed["matching"]
+    what = {0: "nothing that fires now", 1: "one alert that fires now"}.get(count, f"{count} alerts that fire now")
+    click.echo(f"{made['id']} silences until {made['ends_at']}, {what}")
 
 
 def _matcher(text: str) -> tuple[str, tuple[str, ...]]:

@@ -233,9 +233,11 @@ class Silences(Shape, frozen=True, kw_only=True):
 
 
 class ChangedSilence(Shape, frozen=True, kw_only=True):
-    """What a change came to; not `durable` where the state cannot be written now."""
+    """What a change came to: how many alerts that fire now it matches. Not `durable` where the state cannot be written
+    now."""
 
     silence: ShownSilence
+    matching: int
     durable: bool
 
 
