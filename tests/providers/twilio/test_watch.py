@@ -13,6 +13,8 @@ from tests.providers.twilio import stage
 from tests.providers.twilio.stage import Stage
 from watcher.clock import HOUR, MINUTE, VirtualClock, rfc3339
 from watcher.errors import ProviderError
+from watcher.model import Answer
+from watcher.providers.twilio import client
 from watcher.providers.vendortime import VendorTime
 
 OVER = EPOCH + 11 * HOUR  # when `board` ends
@@ -65,6 +67,12 @@ def settled_minutes(here: Stage) -> dict[tuple[str, int], tuple[float, float]]:
     settled, begin = here.answers[-1].settled, here.answers[0].asked.start
     values = here.values.items()
     return {(name, at): value for name, told in values for at, value in told.items() if begin <= at < settled}
+
+
+def taken_back(answer: Answer, before: dict[int, tuple[float, float]], covered: int) -> dict[int, float]:
+    """The minutes before `covered` that an answer tells of fewer people than they had."""
+    told = [zip(p.start.tolist(), p.value.tolist(), strict=True) for p in answer.points if p.series.signal == "users"]
+    return {at: n for of in told for at, n in of if at < covered and n < before.get(at, (0.0, 0.0))[0]}
 
 
 async def test_three_who_left_are_three() -> None:
@@ -205,10 +213,7 @@ async def test_what_is_on_record_is_not_taken_back_while_it_is_read_again(reques
         answer = await here.look(requests=requests)
         if here.clock.now() < NOON + 2 * HOUR + 20 * MINUTE:  # a minute that seems empty may be one of a broken room
             assert answer.settled <= covered - 30 * MINUTE
-        for points in answer.points:
-            if points.series.signal == "users":
-                told = dict(zip(points.start.tolist(), points.value.tolist(), strict=True))
-                assert {at: n for at, n in told.items() if at < covered and n < before.get(at, (0, 0))[0]} == {}
+        assert taken_back(answer, before, covered) == {}
         await here.clock.sleep_until(here.clock.now() + MINUTE)
     assert here.oddities()["failed_room"] > 3
     assert here.answers[-1].settled >= here.clock.now() - 32 * MINUTE  # and it goes on
@@ -261,6 +266,40 @@ async def test_a_list_that_is_cut_short_counts_and_concludes_nothing() -> None:
     await here.look()
     await here.look()
     assert here.values["users"] == straight.values["users"]
+
+
+async def test_a_list_of_all_rooms_that_no_look_can_read_takes_turns_with_the_short_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Thirty pages, of which a look reads twenty: calls up to `longest` are found by the short list, and minutes settle;
+    so after a restart, which tries the long one three times and goes on."""
+    monkeypatch.setattr(client, "PAGE_SIZE", 50)
+    here, straight = twins()
+    await side_by_side(here, straight, HOUR, requests=20)
+    assert here.answers[-1].settled >= here.clock.now() - 32 * MINUTE
+    here.open()
+    await side_by_side(here, straight, HOUR, requests=20)
+    assert here.answers[-1].settled >= here.clock.now() - 32 * MINUTE
+    told = settled_minutes(straight)
+    assert len(told) > 60
+    assert settled_minutes(here) == told
+
+
+async def test_a_call_that_only_the_list_of_all_rooms_finds_is_not_taken_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a restart that list is cut short at first, and everything that the short one names is read before it."""
+    monkeypatch.setattr(client, "PAGE_SIZE", 50)
+    long = {**people({"ending": 53405, "stay": "3h30m"}), "duration": "3h30m"}
+    here = Stage(clock(), busy(rooms=[long]))
+    await here.looks(2.5 * HOUR)
+    before, covered = dict(here.values["users"]), here.covered
+    assert covered is not None
+    assert truth(here, NOON + 85 * MINUTE, NOON + 95 * MINUTE)
+    here.open()
+    for requests in (5, 300, 5, 300, 300):
+        answer = await here.look(requests=requests)
+        assert taken_back(answer, before, covered) == {}
+        await here.clock.sleep_until(here.clock.now() + MINUTE)
+    assert answer.settled >= here.clock.now() - 32 * MINUTE
 
 
 async def test_a_long_absence_is_caught_up_with_or_said() -> None:

@@ -16,6 +16,7 @@ ahead is: memory begins anew then, since the minutes in it count as told.
 A room may run for a day and shows only when it is over, and rooms are listed by when they began. So the list that finds
 all is that of a day before the oldest minute in memory; it is read every quarter of an hour, since it is megabytes. In
 between the list begins where a call of the `longest` expected length would have, which finds nearly every room at once.
+Where the long list is more than one look can read, the two take turns.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from watcher.providers.twilio.settings import Project, TwilioAccount
 from watcher.providers.vendortime import VendorTime
 
 FIRST_LOOK = HOUR  # how far back behind the vendor's delay a project is read that never was
+_LONG_LISTS = 3  # that may be cut short before a restart goes on without one
 _BROKEN = 3  # rooms of one look that cannot be read: the rest of them waits
 _NAMES = 50  # unknown endings that are named in the log, once each
 _ROOMS_OWN = (Reason.SERVER, Reason.TIMEOUT, Reason.MALFORMED, Reason.TOO_LARGE, Reason.REQUEST)
@@ -51,6 +53,8 @@ class Watch:
         self._delay = float(account.delay)
         self._kept = project.longest + SLACK
         self._list_all_at = 0.0
+        self._was_cut = False
+        self._long_lists = _LONG_LISTS  # to be tried before what is held back is told
         self._client = client
         self._vendor_time = vendor_time
         self._clock = clock
@@ -74,7 +78,7 @@ class Watch:
         whole = await self._list(talk, now)
         now = self._vendor_time.earliest()  # the first answer tells the vendor's time better
         unread = await self._read(talk, now)
-        if whole and not unread and not self.rooms.failing(self._recorded_until):
+        if whole and not unread and not self._long_lists and not self.rooms.failing(self._recorded_until):
             self._recorded_until = -math.inf
         tally[Oddity.UNREAD] += len(unread)
         answer = self._answer(query, covered, now, whole=whole, unread=unread, lost=lost, tally=tally)
@@ -91,7 +95,7 @@ class Watch:
             return
         self._begun = True
         self.rooms, self.stays = Rooms(), Stays(0)
-        self._list_all_at = 0.0
+        self._list_all_at, self._was_cut, self._long_lists = 0.0, False, _LONG_LISTS
         if covered is not None or anew:
             self._recorded_until = now if covered is None else covered
             self.stays.trim(max(_floor(self._recorded_until - self._kept), _floor(now - CATCH_UP)))
@@ -110,12 +114,15 @@ class Watch:
     async def _list(self, talk: Talk, now: float) -> bool:
         """Whether all rooms were listed. Raises `ProviderError`."""
         oldest = self.stays.floor - ROOM_LIFE
-        everything = now >= self._list_all_at
+        everything = now >= self._list_all_at and not self._was_cut
         since = oldest if everything else max(oldest, now - self._delay - self._kept)
         listed = await talk.rooms(_iso(since), _iso(math.floor(now) + 1))
         talk.tally[Oddity.UNREAD] += listed.cut
         if everything and listed.whole:
-            self._list_all_at = now + LIST_ALL_EVERY
+            self._list_all_at, self._long_lists = now + LIST_ALL_EVERY, 0
+        elif everything:
+            self._long_lists = max(0, self._long_lists - 1)
+        self._was_cut = everything and not listed.whole
         found = (rows.room(row, talk.tally) for row in listed.rows)
         self.rooms.take((row for row in found if row is not None), now, self.stays.floor, talk.tally)
         return listed.whole
