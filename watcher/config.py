@@ -227,9 +227,12 @@ class _Reader:
 
     def unique_credentials(self, parsed: Sequence[_Parsed]) -> None:
         """An account owns its quotas: the same credential twice would be two budgets for one."""
-        seen: dict[tuple[str, Secret], str] = {}
+        seen: dict[tuple[object, ...], str] = {}
         for index, _, settings in parsed:
-            owners = [seen.setdefault((settings.provider, s), settings.name) for _, s in _secrets(settings, ())]
+            together: dict[Loc, tuple[Secret, ...]] = {}  # user and password stand side by side
+            for loc, secret in _secrets(settings, ()):
+                together[loc[:-1]] = (*together.get(loc[:-1], ()), secret)
+            owners = [seen.setdefault((settings.provider, *pair), settings.name) for pair in together.values()]
             other = next((owner for owner in owners if owner != settings.name), None)
             if other is not None:
                 what = f"account {settings.name} has the credential of {other}: each would spend the whole budget"
