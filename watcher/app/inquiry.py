@@ -11,7 +11,8 @@ Where it must be asked (`Splitter`), alerts of one product within `CALM` are one
 
 Three things bound what it costs: the policy, which says when a request can be spared; the day's cap (`allowance`),
 which holds through restarts; the source's patience, after which the update says what there is, or that the budget did
-not allow it. Where that is known when the alert fires, the page says so itself and no second message comes.
+not allow it. Where that is known when the alert fires, the page says so itself and no second message comes. While looks
+fail nothing is asked, and the question waits for them as long as it has time.
 
 Questions are kept in memory, and the log says which are open: an alert that fires, was found less than the patience
 ago and says nothing of whom it hurts is asked about again after a restart (`resume`). Update and memory of the alert
@@ -57,7 +58,7 @@ from watcher.model import (
     judged_by,
 )
 from watcher.rules.engine import Engine
-from watcher.schedule.state import Policy, QueryState
+from watcher.schedule.state import Policy, QueryState, failing
 from watcher.workers import Workers
 
 CALM = 10 * MINUTE  # event-time seconds within which alerts of one product are one incident
@@ -73,6 +74,7 @@ class Outcome(StrEnum):
     TOLD = "told"
     ALIKE = "alike"  # no group stands out
     BUDGET = "budget"
+    BLIND = "blind"  # looks failed until it was too late
     FAILED = "failed"  # the vendor or the state did not answer
     OVER = "over"  # the alert ended first
     CROWDED = "crowded"  # too many incidents at once
@@ -80,6 +82,7 @@ class Outcome(StrEnum):
 
 _EXCUSES = {
     Outcome.BUDGET: "not asked: the request budget did not allow it",
+    Outcome.BLIND: "not asked: the looks at the vendor failed",
     Outcome.FAILED: "unknown: the vendor did not say",
     Outcome.CROWDED: "not asked: too many incidents at once",
 }
@@ -219,8 +222,9 @@ class Inquiries:
         refused = None
         if len(self._open) >= MAX_OPEN:
             refused = Outcome.CROWDED
-        elif not self.allowance.left(splitting.pools) or math.isinf(
-            self._policy.spare(states, self._ledger.usage(now), splitting.pools, now)
+        elif not self.allowance.left(splitting.pools) or (
+            not failing(states)
+            and math.isinf(self._policy.spare(states, self._ledger.usage(now), splitting.pools, now))
         ):
             refused = Outcome.BUDGET
         if refused is not None:
@@ -255,7 +259,7 @@ class Inquiries:
         now = self._clock.now()
         for key, inquiry in tuple(self._open.items()):
             if now >= inquiry.until or not inquiry.left:
-                await self._finish(key, Outcome.BUDGET)
+                await self._finish(key, Outcome.BLIND if failing(states) else Outcome.BUDGET)
                 return now
         if not self._open:
             return math.inf

@@ -1,0 +1,201 @@
+"""Who is affected, asked by one account without its loop: when, when not, and what becomes of each question."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.providers.doubles import HandClock
+from tests.rules.series import START, W, answer, query, rule, series
+from watcher.alerts.affected import AFFECTED, AffectedSettings
+from watcher.alerts.desk import Desk
+from watcher.alerts.route import Routing
+from watcher.alerts.settings import AlertsSettings, RouteSettings
+from watcher.app.inquiry import Inquiries, Outcome
+from watcher.app.recorder import Recorder
+from watcher.budget.ledger import Ledger
+from watcher.budget.quota import Pool, Quota
+from watcher.clock import HOUR, MINUTE
+from watcher.model import (
+    Answer,
+    Commit,
+    Dimension,
+    Group,
+    Purse,
+    Query,
+    Series,
+    Split,
+    Splitting,
+    Transition,
+)
+from watcher.rules.engine import Engine
+from watcher.rules.settings import Judging
+from watcher.schedule.state import QueryState, Slot, UsageView, Why
+from watcher.store import SqliteStore, open_store
+from watcher.workers import InlineWorkers
+
+NOON = START + 12 * HOUR
+PATIENCE = 180.0
+VIDEO = series()
+POOL = "acme/live"
+ALL = AlertsSettings(routes=(RouteSettings(to=("pager",)),))
+
+
+class Groups:
+    """A source with one series, whose users with SDK 4.1.1 suffer."""
+
+    def __init__(self) -> None:
+        self.queries = (query(VIDEO),)
+        self.dimensions: tuple[Dimension, ...] = (Dimension.SDK, Dimension.NETWORK)
+        self.asked: list[Dimension] = []
+        self.fails: Exception | None = None
+
+    async def look(self, query: Query, covered: int | None, purse: Purse) -> Answer:
+        raise AssertionError("nobody looks here")
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+    def splitting(self, series: Series) -> Splitting | None:
+        return Splitting(dimensions=self.dimensions, pools=(POOL,), most=2, patience=PATIENCE)
+
+    async def split(self, series: Series, dimension: Dimension, start: int, purse: Purse) -> Split:
+        self.asked.append(dimension)
+        if self.fails is not None:
+            raise self.fails
+        if dimension is Dimension.SDK:
+            return Split(dimension=dimension, groups=(Group("4.1.1", 0.4, 100.0), Group("4.2.0", 0.01, 900.0)))
+        return Split(dimension=dimension, groups=(Group("Wi-Fi", 0.1, 600.0), Group("4G", 0.1, 400.0)))
+
+
+class Sparing:
+    """A policy that has a request to spare from an instant on."""
+
+    def __init__(self) -> None:
+        self.since = 0.0
+
+    def next(self, states: Sequence[QueryState], usage: Sequence[UsageView], now: float) -> Slot:
+        return Slot(query_id=None, at=math.inf, reason=Why.DUE)
+
+    def spare(
+        self, states: Sequence[QueryState], usage: Sequence[UsageView], pools: Sequence[str], now: float
+    ) -> float:
+        return math.inf if any(state.failures for state in states) else max(self.since, now)
+
+
+class House:
+    """An account's questions at noon, beside an engine that judges one series."""
+
+    def __init__(self, store: SqliteStore, *, settings: AlertsSettings = ALL) -> None:
+        self.clock = clock = HandClock(NOON)
+        self.store = store
+        self.source = Groups()
+        self.policy = Sparing()
+        self.engine = Engine(rules=[rule()], settings=Judging())
+        pool = Pool(id=POOL, account="acme", family="live", quotas=(Quota.per_day(1000),))
+        self.ledger = Ledger(account="acme", pools=[pool], store=store, clock=clock, workers=InlineWorkers())
+        self.desk = Desk(settings)
+        self.recorder = Recorder(
+            store=store,
+            workers=InlineWorkers(),
+            clock=clock,
+            routing=Routing.of(settings, page_ended_within=3600),
+            told={},
+            outboxes={},
+            desk=self.desk,
+        )
+        self.inquiries = Inquiries(
+            settings=AffectedSettings(),
+            account="acme",
+            source=self.source,
+            ledger=self.ledger,
+            policy=self.policy,
+            engine=self.engine,
+            recorder=self.recorder,
+            clock=clock,
+            notes=store,
+            workers=InlineWorkers(),
+        )
+        self.states: tuple[QueryState, ...] = (QueryState(query=self.source.queries[0], last_look=NOON),)
+
+    async def look(self, text: str, *, start: int = int(NOON) - W, settled: int | None = None) -> None:
+        """What an account does with an answer."""
+        found = answer(VIDEO, text, start=start, settled=settled)
+        verdicts = self.engine.receive(found, self.clock.now())
+        said = self.inquiries.note(verdicts.transitions, [found], self.states)
+        await self.recorder.record(Commit(alerts=verdicts.alerts, transitions=said))
+
+    def fail(self) -> None:
+        """The last look failed."""
+        self.states = (QueryState(query=self.source.queries[0], last_look=NOON, failures=1),)
+
+    def works(self) -> None:
+        """The last look was answered."""
+        self.states = (QueryState(query=self.source.queries[0], last_look=NOON),)
+
+    async def step(self, *, free_until: float = math.inf) -> float:
+        return await self.inquiries.step(self.states, free_until)
+
+    async def until_done(self) -> None:
+        """Steps until no question is open, each at its time."""
+        while math.isfinite(at := await self.step()):
+            self.clock.advance(max(at - self.clock.now(), 0.0))
+
+    @property
+    def log(self) -> list[Transition]:
+        return self.store.transitions()
+
+    def says(self) -> str:
+        """What the alert's last entry says of who is affected."""
+        return self.log[-1].annotations.get(AFFECTED, "")
+
+    @property
+    def outcomes(self) -> dict[Outcome, int]:
+        return {outcome: n for outcome, n in self.inquiries.outcomes.items() if n}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    """An empty state."""
+    made = open_store(f"sqlite:///{tmp_path / 's.db'}")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def house(store: SqliteStore) -> House:
+    """One route takes everything."""
+    made = House(store)
+    await made.ledger.open()
+    return made
+
+
+# ── while looks fail ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_question_waits_while_looks_fail(house: House) -> None:
+    """It is asked once looks are answered again, if there is time left: the budget had no part in it."""
+    house.fail()
+    await house.look("10%")
+    assert house.says() == ""
+    assert await house.step() == NOON + PATIENCE - 5.0
+    assert not house.source.asked
+    house.clock.advance(MINUTE)
+    house.works()
+    await house.until_done()
+    assert house.says().startswith("SDK 4.1.1 (Native): 40% of video time frozen")
+    assert house.outcomes == {Outcome.TOLD: 1}
+
+
+async def test_where_looks_fail_until_it_is_too_late_the_update_says_that(house: House) -> None:
+    """Nothing was spent, and the outcome has a word of its own."""
+    house.fail()
+    await house.look("10%")
+    await house.until_done()
+    assert house.clock.now() == NOON + PATIENCE - 5.0
+    assert house.says() == "not asked: the looks at the vendor failed"
+    assert house.outcomes == {Outcome.BLIND: 1}
+    assert not house.source.asked
