@@ -19,6 +19,7 @@ from watcher.app.recorder import Recorder
 from watcher.budget.ledger import Ledger
 from watcher.budget.quota import Pool, Quota
 from watcher.clock import HOUR, MINUTE
+from watcher.errors import ProviderError, Reason
 from watcher.model import (
     Answer,
     Commit,
@@ -29,6 +30,7 @@ from watcher.model import (
     Series,
     Split,
     Splitting,
+    State,
     Transition,
 )
 from watcher.rules.engine import Engine
@@ -118,6 +120,7 @@ class House:
             clock=clock,
             notes=store,
             workers=InlineWorkers(),
+            firing=self.desk.firing,
         )
         self.states: tuple[QueryState, ...] = (QueryState(query=self.source.queries[0], last_look=NOON),)
 
@@ -199,3 +202,52 @@ async def test_where_looks_fail_until_it_is_too_late_the_update_says_that(house:
     assert house.says() == "not asked: the looks at the vendor failed"
     assert house.outcomes == {Outcome.BLIND: 1}
     assert not house.source.asked
+
+
+# ── one episode, one question ────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_correction_that_leaves_an_alert_firing_keeps_its_question(house: House) -> None:
+    """The dimension that was asked is not asked again, the time is not prolonged, and the update is of what stands."""
+    await house.look("1% 10%", start=int(NOON) - 2 * W, settled=int(NOON) - 2 * W)
+    await house.step()
+    assert house.source.asked == [Dimension.SDK]
+    house.clock.advance(MINUTE)
+    await house.look("10% 10%", start=int(NOON) - 2 * W)
+    corrected = house.log[-1]
+    assert (corrected.state, corrected.retracts) == (State.FIRING, int(NOON) - W)
+    await house.until_done()
+    assert house.source.asked == [Dimension.SDK, Dimension.NETWORK]
+    assert house.outcomes == {Outcome.TOLD: 1}
+    assert house.log[-1].updates == corrected.seq
+    assert house.says().startswith("SDK 4.1.1")
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_a_correction_after_the_answer_repeats_it(house: House, fails: bool) -> None:
+    """Also where the vendor did not say: nothing is asked, and the corrected entry says what its alert said."""
+    house.source.fails = ProviderError(Reason.SERVER, "500") if fails else None
+    await house.look("1% 10%", start=int(NOON) - 2 * W, settled=int(NOON) - 2 * W)
+    await house.until_done()
+    said, asked = house.says(), len(house.source.asked)
+    assert said
+    house.source.fails = None
+    house.clock.advance(MINUTE)
+    await house.look("10% 10%", start=int(NOON) - 2 * W)
+    await house.until_done()
+    assert (house.log[-1].retracts, house.says()) == (int(NOON) - W, said)
+    assert bool(house.log[-1].affected) is not fails
+    assert len(house.source.asked) == asked
+
+
+async def test_an_alert_that_fires_anew_is_asked_about_anew(house: House) -> None:
+    """The end of an episode ends its question; the next one, long after, has its own."""
+    await house.look("10%")
+    await house.until_done()
+    house.clock.advance(20 * MINUTE)
+    await house.look("1%x59", start=int(NOON))
+    assert house.log[-1].state is State.RESOLVED
+    await house.look("10%", start=int(NOON) + 60 * W)
+    await house.until_done()
+    assert house.outcomes == {Outcome.TOLD: 2}
+    assert len(house.source.asked) == 4

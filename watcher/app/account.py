@@ -99,7 +99,6 @@ class AccountLoop:
         self._attention = attention
         self._notes = notes
         self._workers = workers
-        self._firing = firing
         self._past = past
         self._log = log.get("account").bind(account=account)
         self.inquiries = Inquiries(
@@ -113,6 +112,7 @@ class AccountLoop:
             clock=clock,
             notes=notes,
             workers=workers,
+            firing=firing,
         )
         self._held: dict[str, Answer] = {}  # silent ones, until it is known whether anybody was there
         self._tellers: dict[str, Answer] = {}  # by query, the newest that can name the calls behind its values
@@ -132,7 +132,7 @@ class AccountLoop:
         self.states = tuple(
             QueryState(query=q, covered_until=self._on_run_clock(self.covered.get(q.id))) for q in self.source.queries
         )
-        await self.inquiries.resume(self._firing.values(), self.states)
+        await self.inquiries.resume(self.states)
 
     def hint(self, project: str) -> None:
         """Somebody outside says that something is wrong with a project now: look soon, and believe nothing more."""

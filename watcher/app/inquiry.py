@@ -18,13 +18,16 @@ Questions are kept in memory, and the log says which are open: an alert that fir
 ago and says nothing of whom it hurts is asked about again after a restart (`resume`). Update and memory of the alert
 are recorded as one, so nothing is said twice; what had been answered before a crash is paid for once more, within the
 cap. Later than the patience nothing is said: whoever was paged has long looked.
+
+One episode of an alert is asked about once. A correction that leaves it firing keeps its question, and what was said of
+whom it hurts, or that nobody knows, is said of the corrected entry too.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -132,7 +135,9 @@ class Inquiries:
         clock: Clock,
         notes: LedgerStore,
         workers: Workers,
+        firing: Mapping[str, Transition],
     ) -> None:
+        """`firing` are the last entries of what fires, as recorded by now; other accounts' too."""
         self.outcomes: Counter[Outcome] = Counter(dict.fromkeys(Outcome, 0))
         self.oddities: Counter[str] = Counter()
         self.allowance = Allowance(
@@ -146,17 +151,19 @@ class Inquiries:
         self._engine = engine
         self._recorder = recorder
         self._clock = clock
+        self._firing = firing
         self._log = log.get("affected").bind(account=account)
         self._open: dict[_Key, _Inquiry] = {}
         self._known: dict[_Key, _Known] = {}
 
-    async def resume(self, firing: Iterable[Transition], states: Sequence[QueryState]) -> None:
-        """Go on where the last start ended; `firing` are the last entries of what fires, other accounts' too."""
+    async def resume(self, states: Sequence[QueryState]) -> None:
+        """Go on where the last start ended."""
         try:
             await self.allowance.recall()
         except StoreError as error:
             self._recorder.fails(error)
-        begun = [(t, self._begun(t, None, states)) for t in firing if AFFECTED not in t.annotations]
+        unsaid = [t for t in self._firing.values() if AFFECTED not in t.annotations]
+        begun = [(t, self._begun(t, None, states)) for t in unsaid]
         await self._say(said for t, said in begun if said is not t)
 
     # ── what comes in ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -170,18 +177,35 @@ class Inquiries:
         """
         by_series = {s: answer for answer in answers for s in answer.query.series} if transitions else {}
         last = {t.alert_id: t for t in transitions}
-        for t in transitions:
-            for key, inquiry in tuple(self._open.items()):
-                if inquiry.alerts.pop(t.alert_id, None) is not None and not inquiry.alerts:
-                    self._close(key, Outcome.OVER)
+        over = {t.alert_id for t in transitions if t.state is State.RESOLVED or last[t.alert_id].state != State.FIRING}
+        for alert in over:
+            self._ended(alert)
         return tuple(
-            self._begun(t, by_series.get(_series(t)), states)
+            self._begun(
+                t,
+                by_series.get(_series(t)),
+                states,
+                before=None if t.alert_id in over else self._firing.get(t.alert_id),
+            )
             if t.state is State.FIRING and last[t.alert_id] is t
             else t
             for t in transitions
         )
 
-    def _begun(self, entry: Transition, answer: Answer | None, states: Sequence[QueryState]) -> Transition:
+    def _ended(self, alert: str) -> None:
+        for key, inquiry in tuple(self._open.items()):
+            if inquiry.alerts.pop(alert, None) is not None and not inquiry.alerts:
+                self._close(key, Outcome.OVER)
+
+    def _begun(
+        self,
+        entry: Transition,
+        answer: Answer | None,
+        states: Sequence[QueryState],
+        *,
+        before: Transition | None = None,
+    ) -> Transition:
+        """The entry, with what is known; `before` is what it corrects, where the alert fired already."""
         query = self._queries.get(series := _series(entry))
         signal = SIGNALS.get(series.signal)
         if query is None or signal is None or signal.worse is Worse.CONTEXT or entry.cause is Cause.NO_DATA:
@@ -194,6 +218,8 @@ class Inquiries:
         if splitting is None or not self.allowance.cap(splitting.pools):
             return entry
         key = series.project, series.product
+        if before is not None:
+            return self._corrected(key, entry, before)
         known = self._known.get(key)
         if known is not None and abs(entry.starts_at - known.at) < CALM:
             return _with(entry, known.text, known.hurts)
@@ -201,6 +227,13 @@ class Inquiries:
             self._open[key].alerts[entry.alert_id] = entry
             return entry
         return self._opened(key, entry, series, splitting, start=start, base=base, states=states)
+
+    def _corrected(self, key: _Key, entry: Transition, before: Transition) -> Transition:
+        """An open question is now the corrected entry's; an answer is its own as well."""
+        if key in self._open and entry.alert_id in self._open[key].alerts:
+            self._open[key].alerts[entry.alert_id] = entry
+        said = before.annotations.get(AFFECTED)
+        return entry if said is None else _with(entry, said, before.affected)
 
     def _opened(
         self,
