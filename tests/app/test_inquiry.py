@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.alerts.build import route, transition
 from tests.providers.doubles import HandClock
 from tests.rules.series import START, W, answer, query, rule, series
 from watcher.alerts.affected import AFFECTED, AffectedSettings
-from watcher.alerts.desk import Desk
+from watcher.alerts.desk import Desk, new_silence
 from watcher.alerts.route import Routing
-from watcher.alerts.settings import AlertsSettings, RouteSettings
+from watcher.alerts.settings import AlertsSettings, InhibitSettings, MaintenanceSettings, RouteSettings
 from watcher.app.inquiry import Inquiries, Outcome
 from watcher.app.recorder import Recorder
 from watcher.budget.ledger import Ledger
@@ -28,6 +30,7 @@ from watcher.model import (
     Purse,
     Query,
     Series,
+    Silence,
     Split,
     Splitting,
     State,
@@ -41,16 +44,16 @@ from watcher.workers import InlineWorkers
 
 NOON = START + 12 * HOUR
 PATIENCE = 180.0
-VIDEO = series()
+VIDEO, WEB = series(), series(product="WebRTC")
 POOL = "acme/live"
-ALL = AlertsSettings(routes=(RouteSettings(to=("pager",)),))
+ALL = AlertsSettings(routes=(route("pager"),))
 
 
 class Groups:
-    """A source with one series, whose users with SDK 4.1.1 suffer."""
+    """A source with two series, whose users with SDK 4.1.1 suffer."""
 
     def __init__(self) -> None:
-        self.queries = (query(VIDEO),)
+        self.queries = (query(VIDEO), query(WEB))
         self.dimensions: tuple[Dimension, ...] = (Dimension.SDK, Dimension.NETWORK)
         self.asked: list[Dimension] = []
         self.fails: Exception | None = None
@@ -124,9 +127,11 @@ class House:
         )
         self.states: tuple[QueryState, ...] = (QueryState(query=self.source.queries[0], last_look=NOON),)
 
-    async def look(self, text: str, *, start: int = int(NOON) - W, settled: int | None = None) -> None:
+    async def look(
+        self, text: str, *, of: Series = VIDEO, start: int = int(NOON) - W, settled: int | None = None
+    ) -> None:
         """What an account does with an answer."""
-        found = answer(VIDEO, text, start=start, settled=settled)
+        found = answer(of, text, start=start, settled=settled)
         verdicts = self.engine.receive(found, self.clock.now())
         said = self.inquiries.note(verdicts.transitions, [found], self.states)
         await self.recorder.record(Commit(alerts=verdicts.alerts, transitions=said))
@@ -251,3 +256,76 @@ async def test_an_alert_that_fires_anew_is_asked_about_anew(house: House) -> Non
     await house.until_done()
     assert house.outcomes == {Outcome.TOLD: 2}
     assert len(house.source.asked) == 4
+
+
+# ── what nobody is told ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def silence(seconds: float, **match: str) -> Silence:
+    """From noon on."""
+    matches = {name: (value,) for name, value in match.items()}
+    return new_silence(matches, now=NOON, seconds=seconds, author="ann", comment="")
+
+
+async def test_a_silenced_alert_is_asked_about_once_the_silence_is_over(house: House) -> None:
+    """Nothing is spent under it; a minute later there is still time."""
+    await house.recorder.record(Commit(silences=[silence(MINUTE, rule="VideoFreezing")]))
+    await house.look("10%")
+    while house.clock.now() <= NOON + MINUTE:
+        assert not house.source.asked
+        house.clock.advance(await house.step() - house.clock.now())
+    await house.until_done()
+    assert house.outcomes == {Outcome.TOLD: 1}
+    assert house.log[-1].updates is not None
+
+
+async def test_what_is_silenced_for_longer_is_not_asked(house: House) -> None:
+    """No request, no update, an outcome of its own."""
+    await house.recorder.record(Commit(silences=[silence(HOUR, rule="VideoFreezing")]))
+    await house.look("10%")
+    await house.until_done()
+    assert not house.source.asked
+    assert house.outcomes == {Outcome.MUTED: 1}
+    assert len(house.log) == 1
+
+
+async def test_a_silenced_alert_holds_up_no_other(house: House) -> None:
+    """Its question is older, and comes after that of a place where somebody is told."""
+    await house.recorder.record(Commit(silences=[silence(HOUR, product="Native")]))
+    await house.look("10%")
+    await house.look("10%", of=WEB)
+    await house.until_done()
+    assert house.outcomes == {Outcome.TOLD: 1, Outcome.MUTED: 1}
+    assert [e.labels["product"] for e in house.log if e.updates is not None] == ["WebRTC"]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"routes": (route("pager", severity="info"),)},
+        {"maintenance": (MaintenanceSettings.model_validate({"name": "noon", "from": "11:00", "to": "13:00"}),)},
+        {"routes": (RouteSettings.model_validate({"to": "pager", "mute": {"from": "11:00", "to": "13:00"}}),)},
+    ],
+    ids=["no route", "maintenance", "hours"],
+)
+async def test_what_nobody_hears_is_not_asked(store: SqliteStore, more: dict[str, Any]) -> None:
+    """Whatever the reason that the page goes to nobody."""
+    house = House(store, settings=AlertsSettings(**{"routes": (route("pager"),), **more}))
+    await house.ledger.open()
+    await house.look("10%")
+    await house.until_done()
+    assert not house.source.asked
+    assert house.outcomes == {Outcome.MUTED: 1}
+
+
+@pytest.mark.parametrize(("covers", "expected"), [("pager", Outcome.MUTED), ("mail", Outcome.TOLD)])
+async def test_what_another_alert_covers_is_not_asked(store: SqliteStore, covers: str, expected: Outcome) -> None:
+    """Unless those who are told of this one do not hear of the other."""
+    inhibit = InhibitSettings(source={"rule": ("Outage",)}, target={"rule": ("VideoFreezing",)})
+    routes = (route(covers, rule="Outage"), route("pager", rule="VideoFreezing"))
+    house = House(store, settings=AlertsSettings(routes=routes, inhibit=(inhibit,)))
+    await house.ledger.open()
+    await house.recorder.record(Commit(transitions=[transition(State.FIRING, 0, rule="Outage")]))
+    await house.look("10%")
+    await house.until_done()
+    assert house.outcomes == {expected: 1}

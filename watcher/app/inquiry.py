@@ -19,6 +19,10 @@ ago and says nothing of whom it hurts is asked about again after a restart (`res
 are recorded as one, so nothing is said twice; what had been answered before a crash is paid for once more, within the
 cap. Later than the patience nothing is said: whoever was paged has long looked.
 
+What nobody is told is not asked: no route takes the alert, or all who would hear of it are spared it (silence,
+maintenance, hours, inhibition). Where that ends while there is time, it is asked then. An alert that somebody has in
+hand is asked about: no message follows, but that somebody reads the page.
+
 One episode of an alert is asked about once. A correction that leaves it firing keeps its question, and what was said of
 whom it hurts, or that nobody knows, is said of the corrected entry too.
 """
@@ -68,6 +72,7 @@ CALM = 10 * MINUTE  # event-time seconds within which alerts of one product are 
 LONGEST_ASK = 10.0  # real seconds
 LEAST_ASK = 2.0  # where a look is near: it leaves five seconds before what is promised
 HANDOVER = 5.0  # run seconds before the patience is over at which the update is written
+MUTED_NAP = 10.0  # run seconds after which to see whether somebody is to be told after all
 MAX_OPEN = 20
 
 
@@ -79,6 +84,7 @@ class Outcome(StrEnum):
     BUDGET = "budget"
     BLIND = "blind"  # looks failed until it was too late
     FAILED = "failed"  # the vendor or the state did not answer
+    MUTED = "muted"  # nobody would have been told
     OVER = "over"  # the alert ended first
     CROWDED = "crowded"  # too many incidents at once
 
@@ -253,7 +259,7 @@ class Inquiries:
         if until <= now or not dimensions:
             return entry
         refused = None
-        if len(self._open) >= MAX_OPEN:
+        if sum(map(self._is_heard, self._open.values())) >= MAX_OPEN:
             refused = Outcome.CROWDED
         elif not self.allowance.left(splitting.pools) or (
             not failing(states)
@@ -292,14 +298,18 @@ class Inquiries:
         now = self._clock.now()
         for key, inquiry in tuple(self._open.items()):
             if now >= inquiry.until or not inquiry.left:
-                await self._finish(key, Outcome.BLIND if failing(states) else Outcome.BUDGET)
+                await self._expire(key, states)
                 return now
         if not self._open:
             return math.inf
-        key, inquiry = next(iter(self._open.items()))
+        ends = min(i.until for i in self._open.values())
+        heard = next((one for one in self._open.items() if self._is_heard(one[1])), None)
+        if heard is None:
+            return min(ends, now + MUTED_NAP)
+        key, inquiry = heard
         at = max(inquiry.again, self._policy.spare(states, self._ledger.usage(now), inquiry.pools, now))
         if at > now:
-            return min(at, *(i.until for i in self._open.values()))
+            return min(at, ends)
         if not self.allowance.left(inquiry.pools):
             await self._finish(key, Outcome.BUDGET)
         else:
@@ -355,6 +365,15 @@ class Inquiries:
                 await self._ledger.exhausted(pool, until, error.reason)
             except StoreError as failure:
                 self._recorder.fails(failure)
+
+    async def _expire(self, key: _Key, states: Sequence[QueryState]) -> None:
+        if not self._open[key].splits and not self._is_heard(self._open[key]):
+            self._close(key, Outcome.MUTED)
+        else:
+            await self._finish(key, Outcome.BLIND if failing(states) else Outcome.BUDGET)
+
+    def _is_heard(self, inquiry: _Inquiry) -> bool:
+        return any(map(self._recorder.tells, inquiry.alerts.values()))
 
     async def _finish(self, key: _Key, excuse: Outcome) -> None:
         """Say what there is, or why there is nothing, to all alerts that wait for it: recorded as one step."""
