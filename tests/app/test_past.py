@@ -24,8 +24,9 @@ from watcher.alerts.settings import AlertsSettings
 from watcher.app.past import SHARE, PastReader
 from watcher.app.recorder import Recorder
 from watcher.budget.ledger import Ledger
-from watcher.clock import DAY, HOUR, MINUTE, Clock, VirtualClock
+from watcher.clock import DAY, HOUR, MINUTE, Clock, VirtualClock, sleep
 from watcher.emulator.agora import Emulator
+from watcher.metrics import render
 from watcher.model import Commit, Points, Query, Series, Span
 from watcher.providers.agora import AGORA
 from watcher.rules.engine import Engine
@@ -49,10 +50,10 @@ def unusual(weeks: int = 4) -> Rule:
 
 
 def hours(request: httpx.Request) -> Any:
-    """Every hour asked for, the inclusive end too."""
+    """Every hour asked for, and one too many: an inclusive end is easily overdone."""
     start, end = (int(request.url.params[name]) for name in ("startTs", "endTs"))
     metric = request.url.params["metric"]
-    return {"code": 200, "data": [{metric: NORMAL, "ts": at} for at in range(start, end + 1, HOUR)]}
+    return {"code": 200, "data": [{metric: NORMAL, "ts": at} for at in range(start, end + 2, HOUR)]}
 
 
 Told = Callable[[httpx.Request], Any]
@@ -314,6 +315,7 @@ class Telling(world.Wire):
     def __init__(self, emulator: Emulator, clock: Clock) -> None:
         super().__init__(emulator)
         self._clock = clock
+        self.metrics = ""
         self.live: list[float] = []
         self.told: list[float] = []
 
@@ -333,7 +335,12 @@ async def lived(folder: Path, seconds: float, **account_more: object) -> Telling
     wire = here.wire = Telling(here.emulator, clock)
     data = world.config(folder, rules_text=WEEKLY)
     data["accounts"][0] |= account_more
-    await here.live(data, seconds)
+    daemon = here.daemon(data)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(daemon.run)
+        await sleep(clock, seconds)
+        wire.metrics = render(daemon.snapshot()).decode()
+        await daemon.stop()
     return wire
 
 
@@ -344,6 +351,7 @@ async def test_no_look_is_later_for_the_past(tmp_path: Path) -> None:
     assert without.told == []
     assert len(with_past.told) == 8
     assert with_past.live == without.live
+    assert 'watcher_oddities_total{account="acme",kind="outside"} 8.0' in with_past.metrics
     store = open_store(f"sqlite:///{tmp_path / 'with' / 'state.db'}")
     told = store.points(VIDEO.hourly, 0)
     store.close()

@@ -134,6 +134,12 @@ class AccountLoop:
         )
         await self.inquiries.resume(self.states)
 
+    @property
+    def oddities(self) -> Counter[str]:
+        """What was repaired or dropped in answers of every kind."""
+        past = self._past.oddities if self._past is not None else Counter[str]()
+        return self.stats.oddities + self.inquiries.oddities + past
+
     def hint(self, project: str) -> None:
         """Somebody outside says that something is wrong with a project now: look soon, and believe nothing more."""
         self._attention.hint(project, self.ledger.vendor_now())

@@ -14,6 +14,7 @@ here it only takes that week.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -59,6 +60,7 @@ class PastReader:
         self._engine = engine
         self._recorder = recorder
         self._clock = clock
+        self.oddities: Counter[str] = Counter()
         self._not_before = 0.0
         self._refused: dict[str, float] = {}  # query -> run seconds before which it is not asked again
         self._log = log.get("past")
@@ -137,6 +139,7 @@ class PastReader:
 
     async def _take_in(self, query: Query, answer: Answer) -> None:
         """Record how far it was read, and judge by it from now on."""
+        self.oddities.update(answer.oddities)
         self._covered[query.id] = answer.asked.end
         told = [replace(points, series=points.series.hourly) for points in answer.points]
         await self._recorder.record(Commit(points=told, covered={query.id: answer.asked.end}))

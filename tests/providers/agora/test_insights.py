@@ -225,3 +225,22 @@ def test_daily_signals_are_never_live_ones() -> None:
     live = {series.signal for query in queries if query.width < DAY for series in query.series}
     assert all(name.startswith("daily_") for name in METRICS)
     assert not live & METRICS.keys()
+
+
+@pytest.mark.parametrize(
+    ("signal", "kept", "dropped"), [("join_success_ratio", [0.5, 0.99], 22), ("video_freeze_ratio", [0.0] * 11, 0)]
+)
+async def test_hours_without_anybody_are_not_normal(signal: str, kept: list[float], dropped: int) -> None:
+    """Filled with 0 they would say that no join ever succeeds: dropped and counted, where lower is worse."""
+
+    def hours(request: httpx.Request) -> Any:
+        start, metric = int(request.url.params["startTs"]), request.url.params["metric"]
+        values = {12: 0.5, 13: 0.99}
+        return {"code": 200, "data": [{metric: values.get(n, 0), "ts": start + n * 3600} for n in range(24)]}
+
+    clock = HandClock(NOON)
+    [past] = [q for q in AGORA.past(account(), frozenset({signal})) if q.series[0].product == "Native"]
+    found = await source(vendor({"quality/by_time": hours}), clock, {signal}).look(past, None, purse(1))
+    [points] = found.points
+    assert points.value.tolist()[: len(kept)] == kept
+    assert found.oddities.get("empty_hour", 0) == dropped
