@@ -62,12 +62,14 @@ Told = Callable[[httpx.Request], Any]
 class House:
     """An account whose rules look back for weeks, begun at noon."""
 
-    def __init__(self, store: SqliteStore, told: Told, *, rules: Sequence[Rule], plan: str = "premium") -> None:
+    def __init__(
+        self, store: SqliteStore, told: Told, *, rules: Sequence[Rule], plan: str = "premium", daily: Sequence[str] = ()
+    ) -> None:
         self.clock = clock = HandClock(NOON)
         self.wire = wire = vendor({"quality/by_time": lambda request: reply(told(request), at=clock.now())})
         self.store = store
         self.settings = account(plan=plan)
-        signals = frozenset({"users", "video_freeze_ratio"})
+        signals = frozenset({"users", "video_freeze_ratio", *daily})
         self.queries = AGORA.queries(self.settings, signals)
         self.past = AGORA.past(self.settings, signals)
         self.engine = Engine(rules=rules, settings=Judging())
@@ -244,6 +246,28 @@ async def test_half_of_the_day_stays_for_others(store: SqliteStore) -> None:
     rest = (view.resets_at - house.clock.now()) / DAY
     assert len(house.wire.requests) == 9  # a start at noon finds half of the day gone
     assert (1 - SHARE) * view.allowed * rest <= view.left < (1 - SHARE) * view.allowed * rest + 2
+
+
+@pytest.mark.parametrize(
+    ("plan", "daily", "room", "most"),
+    [
+        ("premium", [], 60.0, 2),  # the minute's quota alone
+        ("premium", ["daily_users"], 60.0, 1),  # which leaves the one that the day's look takes
+        ("premium", ["daily_users", "daily_joins"], 60.0, 0),  # a full minute is what that look takes
+        ("premium", ["daily_users", "daily_joins"], 70.0, 2),  # the minute is over before anything is due
+        ("enterprise", ["daily_users", "daily_joins"], 60.0, 7),
+    ],
+)
+async def test_a_look_of_days_finds_its_minute(
+    store: SqliteStore, plan: str, daily: list[str], room: float, most: int
+) -> None:
+    """Of a minute's requests those of the largest look of the same pool stay, where one may be due within it."""
+    house = House(store, hours, rules=[unusual()], plan=plan, daily=daily)
+    await house.ledger.open()
+    house.look(series=[VIDEO, VIDEO._replace(product="WebRTC")])
+    for _ in range(20):
+        await house.step(room=room)
+    assert len(house.wire.requests) == most
 
 
 def test_of_channels_nothing_is_told() -> None:

@@ -7,9 +7,10 @@ never asked again, since what was measured itself counts first. What it tells is
 
 These requests are no part of the schedule. One leaves only while nothing is due for a while, and is given up when that
 while is over. It spends what its pool can spare: it leaves what the pool's own looks need of the rest of the day, and
-half of what an even day would have left. So no look is later for it. As queries of the schedule they would have been
-promised, paged for when they fail, and refused by `check` where the past of a large account takes a week to be read;
-here it only takes that week.
+half of what an even day would have left; and of the minute it leaves what the largest of those looks takes, unless the
+minute is over before the next look of any kind. So no look is later for it. As queries of the schedule they would have
+been promised, paged for when they fail, and refused by `check` where the past of a large account takes a week to be
+read; here it only takes that week.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class PastReader:
         room = (free_until - now) / self._clock.rate
         if now < self._not_before or room < ROOM:
             return
-        query = self._next(usage)
+        query = self._next(usage, free_until)
         if query is None:
             return
         try:
@@ -95,11 +96,11 @@ class PastReader:
             self._refused[query.id] = now + float(DAY)
             self._log.error("past_crashed", query=query.id, error=type(error).__name__)
 
-    def _next(self, usage: Sequence[Usage]) -> Query | None:
+    def _next(self, usage: Sequence[Usage], free_until: float) -> Query | None:
         """Of what is lacking and can be had now, what was read the least far."""
         now = self._clock.now()
         asked = [q for q in self._queries if self._refused.get(q.id, 0.0) <= now]
-        found = [q for q in asked if self._is_due(q) and self._affords(q, usage)]
+        found = [q for q in asked if self._is_due(q) and self._affords(q, usage, free_until)]
         return min(found, key=lambda q: (self._covered.get(q.id, 0), q.id), default=None)
 
     def _is_due(self, query: Query) -> bool:
@@ -114,19 +115,25 @@ class PastReader:
         settled = covered - query.settle * query.width
         return settled < lacking.end and covered + query.every + PATIENCE <= offered
 
-    def _affords(self, query: Query, usage: Sequence[Usage]) -> bool:
-        """Whether each of its pools keeps enough for its own looks, and half of what an even day has left."""
-        for view in usage:
-            if view.pool not in query.pools:
-                continue
-            if view.left < 1 or view.blocked_until is not None:
-                return False
-            if view.window_seconds == DAY:
-                own = sum(q.requests * DAY / q.apart for q in self._scheduled if view.pool in q.pools)
-                rest = min(max(view.resets_at - self._clock.now(), 0.0) / DAY, 1.0)
-                if view.left - 1 < max(own, (1 - SHARE) * view.allowed) * rest:
-                    return False
-        return True
+    def _affords(self, query: Query, usage: Sequence[Usage], free_until: float) -> bool:
+        """Whether each of its pools can spare a request."""
+        return all(
+            view.left >= 1 and view.blocked_until is None and self._spares(view, free_until)
+            for view in usage
+            if view.pool in query.pools
+        )
+
+    def _spares(self, view: Usage, free_until: float) -> bool:
+        """Whether a pool keeps enough for its own looks, and half of what an even day has left."""
+        now = self._clock.now()
+        own = [q for q in self._scheduled if view.pool in q.pools]
+        if view.window_seconds == DAY:
+            needed = sum(q.requests * DAY / q.apart for q in own)
+            rest = min(max(view.resets_at - now, 0.0) / DAY, 1.0)
+            return view.left - 1 >= max(needed, (1 - SHARE) * view.allowed) * rest
+        largest = max((q.requests for q in own), default=0)
+        over = now + LONGEST * self._clock.rate + view.window_seconds
+        return view.left - 1 >= largest or over <= free_until
 
     async def _ask(self, query: Query, purse: LookPurse) -> Answer:
         covered = self._covered.get(query.id)
