@@ -26,6 +26,7 @@ from watcher.app.recorder import Recorder
 from watcher.budget.ledger import Ledger
 from watcher.clock import DAY, HOUR, MINUTE, Clock, VirtualClock, sleep
 from watcher.emulator.agora import Emulator
+from watcher.errors import Reason
 from watcher.metrics import render
 from watcher.model import Commit, Points, Query, Series, Span
 from watcher.providers.agora import AGORA
@@ -305,6 +306,18 @@ async def test_a_refusal_is_waited_out(store: SqliteStore) -> None:
     await house.step()
     await house.while_idle(NOON + 50 * MINUTE)
     assert len(house.wire.requests) == 1
+
+
+async def test_a_refusal_outlives_a_restart(store: SqliteStore) -> None:
+    """It stands in the ledger: no look asks that pool before midnight, and neither does the next process."""
+    refused = {"code": 300, "message": "qpd limit error", "data": None}
+    for _ in range(2):
+        house = House(store, lambda _: refused, rules=[unusual()])
+        await house.ledger.open()
+        house.look()
+        await house.step()
+        assert {view.reason for view in house.ledger.usage(NOON)} == {Reason.DAY_QUOTA}
+    assert not house.wire.requests
 
 
 async def test_a_vendor_that_hangs_is_given_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

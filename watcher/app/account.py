@@ -310,13 +310,7 @@ class AccountLoop:
         now = self._clock.now()
         self._note_outcome(query, str(error.reason))
         self.states = failed(self.states, query.id, at=now, retry_after=error.retry_after)
-        if error.reason in (Reason.DAY_QUOTA, Reason.RATE):
-            until = now + error.retry_after if error.retry_after is not None else None
-            for pool in query.pools:
-                try:
-                    await self.ledger.exhausted(pool, until, error.reason)
-                except StoreError as failure:
-                    self._recorder.fails(failure)
+        await self.ledger.refused(query.pools, error)
         self.sight.failed(query.id, error, now)
 
     def _note_outcome(self, query: Query, outcome: str) -> None:

@@ -327,8 +327,7 @@ class Inquiries:
             return
         except ProviderError as error:
             self._log.info("not_said", reason=str(error.reason), detail=error.detail)
-            if error.reason in (Reason.DAY_QUOTA, Reason.RATE):
-                await self._exhausted(inquiry.pools, error)
+            await self._ledger.refused(inquiry.pools, error)
             await self._finish(key, Outcome.FAILED)
             return
         if split is None:
@@ -357,14 +356,6 @@ class Inquiries:
         with real_deadline(patience):
             return await self._splitter.split(inquiry.series, dimension, inquiry.start, purse)
         raise ProviderError(Reason.TIMEOUT, f"no answer within {patience:.0f} s")
-
-    async def _exhausted(self, pools: Sequence[str], error: ProviderError) -> None:
-        until = None if error.retry_after is None else self._clock.now() + error.retry_after
-        for pool in pools:
-            try:
-                await self._ledger.exhausted(pool, until, error.reason)
-            except StoreError as failure:
-                self._recorder.fails(failure)
 
     async def _expire(self, key: _Key, states: Sequence[QueryState]) -> None:
         if not self._open[key].splits and not self._is_heard(self._open[key]):

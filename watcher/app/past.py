@@ -87,6 +87,7 @@ class PastReader:
             again = now + max(wait, error.retry_after or 0.0)
             if error.reason in _OF_THE_ACCOUNT:
                 self._not_before = again
+                await self._ledger.refused(query.pools, error)
             self._refused[query.id] = again
             self._log.warning("past_not_told", query=query.id, reason=str(error.reason), detail=error.detail)
         except StoreError as error:
