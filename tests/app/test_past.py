@@ -78,6 +78,7 @@ class House:
         self.ledger = Ledger(account="acme", pools=pools, store=store, clock=self.clock, workers=InlineWorkers())
         settings = AlertsSettings()
         self.reader = PastReader(
+            account="acme",
             queries=self.past,
             scheduled=self.queries,
             covered=store.covered(),
@@ -94,7 +95,14 @@ class House:
                 desk=Desk(settings),
             ),
             clock=self.clock,
+            notes=store,
+            workers=InlineWorkers(),
         )
+
+    async def open(self) -> None:
+        """What an account does before its first look."""
+        await self.ledger.open()
+        await self.reader.open()
 
     def look(self, text: str = "1%x59", series: Sequence[Series] = (VIDEO,)) -> None:
         """A real-time answer of the newest windows of 20 s."""
@@ -132,7 +140,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 async def house(store: SqliteStore) -> House:
     """One rule of four weeks on Premium, looked at once."""
     made = House(store, hours, rules=[unusual()])
-    await made.ledger.open()
+    await made.open()
     made.look()
     return made
 
@@ -170,7 +178,7 @@ async def test_an_amended_day_counts_as_it_is_told_last(store: SqliteStore) -> N
         return {"code": 200, "data": [{**row, "videoFreezeRate": said["value"]} for row in document["data"]]}
 
     house = House(store, told, rules=[unusual()])
-    await house.ledger.open()
+    await house.open()
     house.look()
     await house.while_idle(NOON + 13 * HOUR)
     said["value"] = 0.03
@@ -209,7 +217,7 @@ async def test_a_restart_knows_what_was_told_and_asks_for_none_of_it_again(house
     assert len(house.asked()) == 5
     again = House(house.store, hours, rules=[unusual()])
     again.clock.advance(house.clock.now() - again.clock.now())
-    await again.ledger.open()
+    await again.open()
     again.engine.restore(
         [],
         queries=again.queries,
@@ -238,7 +246,7 @@ async def test_half_of_the_day_stays_for_others(store: SqliteStore) -> None:
     signals = ("video_freeze_ratio", "audio_freeze_ratio", "network_delay_ratio", "join_success_ratio")
     house = House(store, hours, rules=[unusual()])
     assert len(AGORA.past(house.settings, frozenset(signals))) == 7  # Web has no audio freezes
-    await house.ledger.open()
+    await house.open()
     house.look(series=[VIDEO, VIDEO._replace(product="WebRTC")])
     for _ in range(40):
         house.clock.advance(MINUTE)
@@ -264,7 +272,7 @@ async def test_a_look_of_days_finds_its_minute(
 ) -> None:
     """Of a minute's requests those of the largest look of the same pool stay, where one may be due within it."""
     house = House(store, hours, rules=[unusual()], plan=plan, daily=daily)
-    await house.ledger.open()
+    await house.open()
     house.look(series=[VIDEO, VIDEO._replace(product="WebRTC")])
     for _ in range(20):
         await house.step(room=room)
@@ -291,17 +299,61 @@ async def test_a_rule_of_the_hours_before_asks_for_nothing(store: SqliteStore) -
     five = Aggregate(kind=Kind.AVG, seconds=300)
     short = replace(rule(above=float("nan"), aggregate=five), baseline=baseline)
     house = House(store, hours, rules=[short])
-    await house.ledger.open()
+    await house.open()
     house.look()
     await house.while_idle(NOON + HOUR)
     assert not house.wire.requests
+
+
+async def test_where_nobody_is_the_vendor_is_not_asked_for_ever(house: House) -> None:
+    """Without users there is no first own slot; what was wanted at first is all that is asked for, restarts or not."""
+    house.look("_x59")
+    for day in range(1, 20):
+        await house.while_idle(NOON + day * DAY, every=HOUR)
+        house.look("_x59")
+        if day == 2:
+            asked, now = house.asked(), house.clock.now()
+            house = House(house.store, hours, rules=[unusual()])
+            house.clock.advance(now - NOON)
+            await house.open()
+            house.look("_x59")
+    assert max(span.end for span in (*asked, *house.asked())) == T + 3 * DAY
+
+
+async def test_a_rule_that_looks_back_further_is_told_of_it(store: SqliteStore) -> None:
+    """What two weeks did not need is read when four do, once; also where the first try failed before a restart."""
+    house = House(store, hours, rules=[unusual(2)], plan="enterprise")
+    await house.open()
+    house.look()
+    await house.while_idle(NOON + 2 * HOUR)
+    assert min(span.start for span in house.asked()) == T - 14 * DAY
+    house.engine.reload([unusual(4)], house.clock.now())
+    house.wire.respond = lambda request: reply({}, status=500, at=NOON)
+    await house.step()
+    later = House(store, hours, rules=[unusual(4)], plan="enterprise")
+    later.clock.advance(house.clock.now() - NOON)
+    await later.open()
+    later.look()
+    await later.while_idle(NOON + 5 * HOUR)
+    assert [span.start for span in later.asked()] == [T - n * DAY for n in (28, 21, 14, 7)]
+
+
+async def test_what_a_clock_that_was_ahead_covered_is_not_believed(store: SqliteStore) -> None:
+    """Nobody can have read of days to come: all of it is read, and none of it twice."""
+    house = House(store, hours, rules=[unusual()])
+    store.commit(Commit(covered={query.id: T + 300 * DAY for query in house.past}))
+    house = House(store, hours, rules=[unusual()])
+    await house.open()
+    house.look()
+    await house.while_idle(NOON + 5 * HOUR)
+    assert [span.start for span in house.asked()] == [T - n * DAY for n in (13, 10, 7, 4, 3)]
 
 
 async def test_a_refusal_is_waited_out(store: SqliteStore) -> None:
     """An hour after any failure, a day after the day's quota; nobody is paged for it."""
     refused = {"code": 300, "message": "Only 40 requests per day", "data": None}
     house = House(store, lambda _: refused, rules=[unusual()])
-    await house.ledger.open()
+    await house.open()
     house.look()
     await house.step()
     await house.while_idle(NOON + 50 * MINUTE)
@@ -313,7 +365,7 @@ async def test_a_refusal_outlives_a_restart(store: SqliteStore) -> None:
     refused = {"code": 300, "message": "qpd limit error", "data": None}
     for _ in range(2):
         house = House(store, lambda _: refused, rules=[unusual()])
-        await house.ledger.open()
+        await house.open()
         house.look()
         await house.step()
         assert {view.reason for view in house.ledger.usage(NOON)} == {Reason.DAY_QUOTA}

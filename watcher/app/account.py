@@ -133,6 +133,8 @@ class AccountLoop:
             QueryState(query=q, covered_until=self._on_run_clock(self.covered.get(q.id))) for q in self.source.queries
         )
         await self.inquiries.resume(self.states)
+        if self._past is not None:
+            await self._past.open()
 
     @property
     def oddities(self) -> Counter[str]:
