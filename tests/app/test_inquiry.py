@@ -3,121 +3,59 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.alerts.build import route, transition
+from tests.app.asking import ALL, NOON, PATIENCE, VIDEO, WEB, Groups, Sparing, ledger, recorder
 from tests.providers.doubles import HandClock
-from tests.rules.series import START, W, answer, query, rule, series
+from tests.rules.series import W, answer, rule
 from watcher.alerts.affected import AFFECTED, AffectedSettings
 from watcher.alerts.desk import Desk, new_silence
-from watcher.alerts.route import Routing
 from watcher.alerts.settings import AlertsSettings, InhibitSettings, MaintenanceSettings, RouteSettings
 from watcher.app.inquiry import Inquiries, Outcome
-from watcher.app.recorder import Recorder
-from watcher.budget.ledger import Ledger
-from watcher.budget.quota import Pool, Quota
-from watcher.clock import HOUR, MINUTE
+from watcher.clock import HOUR, MINUTE, real_deadline
 from watcher.errors import ProviderError, Reason
 from watcher.model import (
-    Answer,
     Commit,
     Dimension,
-    Group,
-    Purse,
-    Query,
     Series,
     Silence,
-    Split,
-    Splitting,
     State,
     Transition,
 )
 from watcher.rules.engine import Engine
 from watcher.rules.settings import Judging
-from watcher.schedule.state import QueryState, Slot, UsageView, Why
+from watcher.schedule.state import QueryState
 from watcher.store import SqliteStore, open_store
 from watcher.workers import InlineWorkers
 
-NOON = START + 12 * HOUR
-PATIENCE = 180.0
-VIDEO, WEB = series(), series(product="WebRTC")
-POOL = "acme/live"
-ALL = AlertsSettings(routes=(route("pager"),))
-
-
-class Groups:
-    """A source with two series, whose users with SDK 4.1.1 suffer."""
-
-    def __init__(self) -> None:
-        self.queries = (query(VIDEO), query(WEB))
-        self.dimensions: tuple[Dimension, ...] = (Dimension.SDK, Dimension.NETWORK)
-        self.asked: list[Dimension] = []
-        self.fails: Exception | None = None
-
-    async def look(self, query: Query, covered: int | None, purse: Purse) -> Answer:
-        raise AssertionError("nobody looks here")
-
-    async def aclose(self) -> None:
-        """Nothing is open."""
-
-    def splitting(self, series: Series) -> Splitting | None:
-        return Splitting(dimensions=self.dimensions, pools=(POOL,), most=2, patience=PATIENCE)
-
-    async def split(self, series: Series, dimension: Dimension, start: int, purse: Purse) -> Split:
-        self.asked.append(dimension)
-        if self.fails is not None:
-            raise self.fails
-        if dimension is Dimension.SDK:
-            return Split(dimension=dimension, groups=(Group("4.1.1", 0.4, 100.0), Group("4.2.0", 0.01, 900.0)))
-        return Split(dimension=dimension, groups=(Group("Wi-Fi", 0.1, 600.0), Group("4G", 0.1, 400.0)))
-
-
-class Sparing:
-    """A policy that has a request to spare from an instant on."""
-
-    def __init__(self) -> None:
-        self.since = 0.0
-
-    def next(self, states: Sequence[QueryState], usage: Sequence[UsageView], now: float) -> Slot:
-        return Slot(query_id=None, at=math.inf, reason=Why.DUE)
-
-    def spare(
-        self, states: Sequence[QueryState], usage: Sequence[UsageView], pools: Sequence[str], now: float
-    ) -> float:
-        return math.inf if any(state.failures for state in states) else max(self.since, now)
+DEFAULT = AffectedSettings()
 
 
 class House:
     """An account's questions at noon, beside an engine that judges one series."""
 
-    def __init__(self, store: SqliteStore, *, settings: AlertsSettings = ALL) -> None:
+    def __init__(
+        self, store: SqliteStore, *, settings: AlertsSettings = ALL, affected: AffectedSettings = DEFAULT
+    ) -> None:
         self.clock = clock = HandClock(NOON)
         self.store = store
-        self.source = Groups()
-        self.policy = Sparing()
+        self.source = Groups(clock)
         self.engine = Engine(rules=[rule()], settings=Judging())
-        pool = Pool(id=POOL, account="acme", family="live", quotas=(Quota.per_day(1000),))
-        self.ledger = Ledger(account="acme", pools=[pool], store=store, clock=clock, workers=InlineWorkers())
+        self.ledger = ledger(store, clock)
         self.desk = Desk(settings)
-        self.recorder = Recorder(
-            store=store,
-            workers=InlineWorkers(),
-            clock=clock,
-            routing=Routing.of(settings, page_ended_within=3600),
-            told={},
-            outboxes={},
-            desk=self.desk,
-        )
+        self.recorder = recorder(store, clock, self.desk, settings)
         self.inquiries = Inquiries(
-            settings=AffectedSettings(),
+            settings=affected,
             account="acme",
             source=self.source,
             ledger=self.ledger,
-            policy=self.policy,
+            policy=Sparing(),
             engine=self.engine,
             recorder=self.recorder,
             clock=clock,
@@ -329,3 +267,47 @@ async def test_what_another_alert_covers_is_not_asked(store: SqliteStore, covers
     await house.look("10%")
     await house.until_done()
     assert house.outcomes == {expected: 1}
+
+
+async def test_a_dimension_that_is_not_to_be_had_is_no_excuse(store: SqliteStore) -> None:
+    """Where the vendor has none of those that are wanted, nothing is said, as where nothing is asked at all."""
+    house = House(store, affected=AffectedSettings(dimensions=(Dimension.COUNTRY,)))
+    await house.ledger.open()
+    await house.look("10%")
+    await house.until_done()
+    assert (house.says(), house.outcomes, len(house.log)) == ("", {}, 1)
+
+
+# ── how long a question may take, and what it may break ──────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("room", "rate", "expected"), [(1, 1, 2), (5, 1, 5), (60, 1, 10), (math.inf, 1, 10), (60, 10, 6), (-3, 1, 2)]
+)
+async def test_a_question_near_a_look_is_given_up_in_time(
+    house: House, monkeypatch: pytest.MonkeyPatch, room: float, rate: float, expected: float
+) -> None:
+    """Two real seconds at least, ten at most, and between them what there is until the look, on whatever clock."""
+    waited: list[float] = []
+
+    def noting(seconds: float) -> AbstractContextManager[object]:
+        waited.append(seconds)
+        return real_deadline(seconds)
+
+    monkeypatch.setattr("watcher.app.inquiry.real_deadline", noting)
+    house.clock.rate = float(rate)
+    await house.look("10%")
+    await house.step(free_until=NOON + room)
+    assert waited == [expected]
+
+
+async def test_a_question_that_crashes_takes_nothing_with_it(house: House) -> None:
+    """The looks go on, the question is counted as failed, and the next incident is asked about."""
+    house.source.fails = RuntimeError("unforeseen")
+    await house.look("10%")
+    assert await house.step() == math.inf
+    assert house.outcomes == {Outcome.FAILED: 1}
+    house.source.fails = None
+    await house.look("10%", of=WEB)
+    await house.until_done()
+    assert house.outcomes == {Outcome.FAILED: 1, Outcome.TOLD: 1}

@@ -92,6 +92,7 @@ class AccountLoop:
         self.slot: Slot | None = None
         self.source = source
         self.queries = {query.id: query for query in source.queries}
+        self._pools = {pool for query in source.queries for pool in query.pools}  # without what the past alone spends
         self._policy = policy
         self._recorder = recorder
         self._clock = clock
@@ -162,18 +163,19 @@ class AccountLoop:
         states = wanted(rewound(self.states, covered, now), self._undecided())
         self.states = self._attention.dress(states, self.covered, self.ledger.offset)
         usage = self.ledger.usage(now)
-        self.sight.budget(usage, now)
+        self.sight.budget([view for view in usage if view.pool in self._pools], now)
         self.slot = self._policy.next(self.states, usage, now)
         due = self.slot.query_id is not None and self.slot.at <= now
         back = self.slot.at
+        verdict = math.inf if (waits := self.engine.due()) is None else waits
         if not due or self.slot.reason in YIELDING:
-            free_until = math.inf if due else self.slot.at
+            free_until = min(math.inf if due else self.slot.at, verdict)
             back = min(back, asked := await self.inquiries.step(self.states, free_until))
             due = due and asked > self._clock.now()  # else something was asked, and the plan is an old one
         if due and self.slot.query_id is not None:
             return await self._look(self.queries[self.slot.query_id], self.slot)
         if self._past is not None and self.slot.query_id is not None:
-            await self._past.step(usage, back)
+            await self._past.step(usage, min(back, verdict))
         return self._wake_at(back, now)
 
     # ── one look ─────────────────────────────────────────────────────────────────────────────────────────────────────
