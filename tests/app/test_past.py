@@ -26,9 +26,9 @@ from watcher.app.recorder import Recorder
 from watcher.budget.ledger import Ledger
 from watcher.clock import DAY, HOUR, MINUTE, Clock, VirtualClock, sleep
 from watcher.emulator.agora import Emulator
-from watcher.errors import Reason
+from watcher.errors import ProviderError, Reason
 from watcher.metrics import render
-from watcher.model import Commit, Points, Query, Series, Span
+from watcher.model import Answer, Commit, Points, Purse, Query, Series, Span
 from watcher.providers.agora import AGORA
 from watcher.rules.engine import Engine
 from watcher.rules.past import hourly_of
@@ -370,6 +370,33 @@ async def test_a_refusal_outlives_a_restart(store: SqliteStore) -> None:
         await house.step()
         assert {view.reason for view in house.ledger.usage(NOON)} == {Reason.DAY_QUOTA}
     assert not house.wire.requests
+
+
+@pytest.mark.parametrize(
+    ("what", "hours_off"), [(ProviderError(Reason.SERVER, "500"), 1), (RuntimeError("unforeseen"), 24)]
+)
+async def test_one_series_that_fails_starves_no_other(
+    house: House, monkeypatch: pytest.MonkeyPatch, what: Exception, hours_off: int
+) -> None:
+    """It is left alone for an hour, or for a day where nobody knows why; nothing else is, and nothing is broken."""
+    house.look(series=[VIDEO._replace(product="WebRTC")])
+    inner, tried = house.reader._source.look, list[float]()
+
+    async def failing(query: Query, covered: int | None, purse: Purse) -> Answer:
+        if query.series[0] == VIDEO:
+            tried.append(house.clock.now())
+            raise what
+        return await inner(query, covered, purse)
+
+    monkeypatch.setattr(house.reader._source, "look", failing)
+    await house.while_idle(NOON + HOUR)
+    assert len(tried) == 1
+    assert len(house.asked(product="WebRTC")) == 5
+    await house.while_idle(tried[0] + hours_off * HOUR - 5 * MINUTE)
+    for seconds, expected in ((299, 1), (1, 2)):
+        house.clock.advance(seconds)
+        await house.step()
+        assert len(tried) == expected
 
 
 async def test_a_vendor_that_hangs_is_given_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
