@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
 from tests.providers.doubles import HandClock
@@ -13,20 +10,12 @@ from watcher.app.allowance import Allowance
 from watcher.budget.ledger import Ledger
 from watcher.budget.quota import Pool, Quota
 from watcher.clock import DAY, HOUR
-from watcher.store import SqliteStore, open_store
+from watcher.store import SqliteStore
 from watcher.workers import InlineWorkers
 
 CAP = 5
 MIDNIGHT = float(START + DAY)
 POOL = "acme/live"
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    """An empty state."""
-    made = open_store(f"sqlite:///{tmp_path / 's.db'}")
-    yield made
-    made.close()
 
 
 class House:

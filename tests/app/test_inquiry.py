@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,7 +29,7 @@ from watcher.model import (
 from watcher.rules.engine import Engine
 from watcher.rules.settings import Judging
 from watcher.schedule.state import QueryState
-from watcher.store import SqliteStore, open_store
+from watcher.store import SqliteStore
 from watcher.workers import InlineWorkers
 
 DEFAULT = AffectedSettings()
@@ -101,14 +99,6 @@ class House:
     @property
     def outcomes(self) -> dict[Outcome, int]:
         return {outcome: n for outcome, n in self.inquiries.outcomes.items() if n}
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    """An empty state."""
-    made = open_store(f"sqlite:///{tmp_path / 's.db'}")
-    yield made
-    made.close()
 
 
 @pytest.fixture

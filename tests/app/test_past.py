@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -126,14 +126,6 @@ class House:
         found = [r.url.params for r in self.wire.requests]
         mine = [p for p in found if p["metric"] == metric and p["productType"] == product]
         return [Span(int(p["startTs"]), int(p["endTs"]) + 1) for p in mine]
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    """An empty state."""
-    made = open_store(f"sqlite:///{tmp_path / 's.db'}")
-    yield made
-    made.close()
 
 
 @pytest.fixture

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 
@@ -25,7 +24,7 @@ from watcher.rules.engine import Engine
 from watcher.rules.rule import Rule
 from watcher.rules.settings import Judging
 from watcher.schedule.state import Slot, Why
-from watcher.store import SqliteStore, open_store
+from watcher.store import SqliteStore
 from watcher.workers import InlineWorkers
 
 
@@ -79,14 +78,6 @@ class House:
         """The next look: of the first query, or of the other."""
         query = self.source.queries[then]
         self.policy.plan = lambda now: Slot(query_id=query.id, at=max(at, now), reason=why)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    """An empty state."""
-    made = open_store(f"sqlite:///{tmp_path / 's.db'}")
-    yield made
-    made.close()
 
 
 async def test_a_look_is_planned_anew_after_a_question_was_asked(store: SqliteStore) -> None:
