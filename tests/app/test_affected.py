@@ -346,7 +346,7 @@ async def test_the_end_of_an_alert_ends_its_question(tmp_path: Path, clock: Virt
         assert parts is not None
         inquiries = parts.loops["acme"].inquiries
         [fires] = [e for e in scene.log() if e.state is State.FIRING and e.updates is None]
-        again = replace(fires, known_at=clock.now(), starts_at=fires.starts_at + HOUR)
+        again = replace(fires, alert_id="another", known_at=clock.now(), starts_at=fires.starts_at + HOUR)
         states = parts.loops["acme"].states
         over = replace(again, seq=again.seq + 1, state=State.RESOLVED)
         assert inquiries.note([again], (), states) == (again,)

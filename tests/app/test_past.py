@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,11 @@ from watcher.alerts.settings import AlertsSettings
 from watcher.app.past import SHARE, PastReader
 from watcher.app.recorder import Recorder
 from watcher.budget.ledger import Ledger
-from watcher.clock import DAY, HOUR, MINUTE, Clock, VirtualClock
+from watcher.clock import DAY, HOUR, MINUTE, Clock, VirtualClock, sleep
 from watcher.emulator.agora import Emulator
-from watcher.model import Commit, Points, Query, Series, Span
+from watcher.errors import ProviderError, Reason
+from watcher.metrics import render
+from watcher.model import Answer, Commit, Points, Purse, Query, Series, Span
 from watcher.providers.agora import AGORA
 from watcher.rules.engine import Engine
 from watcher.rules.past import hourly_of
@@ -49,10 +51,10 @@ def unusual(weeks: int = 4) -> Rule:
 
 
 def hours(request: httpx.Request) -> Any:
-    """Every hour asked for, the inclusive end too."""
+    """Every hour asked for, and one too many: an inclusive end is easily overdone."""
     start, end = (int(request.url.params[name]) for name in ("startTs", "endTs"))
     metric = request.url.params["metric"]
-    return {"code": 200, "data": [{metric: NORMAL, "ts": at} for at in range(start, end + 1, HOUR)]}
+    return {"code": 200, "data": [{metric: NORMAL, "ts": at} for at in range(start, end + 2, HOUR)]}
 
 
 Told = Callable[[httpx.Request], Any]
@@ -61,12 +63,14 @@ Told = Callable[[httpx.Request], Any]
 class House:
     """An account whose rules look back for weeks, begun at noon."""
 
-    def __init__(self, store: SqliteStore, told: Told, *, rules: Sequence[Rule], plan: str = "premium") -> None:
+    def __init__(
+        self, store: SqliteStore, told: Told, *, rules: Sequence[Rule], plan: str = "premium", daily: Sequence[str] = ()
+    ) -> None:
         self.clock = clock = HandClock(NOON)
         self.wire = wire = vendor({"quality/by_time": lambda request: reply(told(request), at=clock.now())})
         self.store = store
         self.settings = account(plan=plan)
-        signals = frozenset({"users", "video_freeze_ratio"})
+        signals = frozenset({"users", "video_freeze_ratio", *daily})
         self.queries = AGORA.queries(self.settings, signals)
         self.past = AGORA.past(self.settings, signals)
         self.engine = Engine(rules=rules, settings=Judging())
@@ -74,6 +78,7 @@ class House:
         self.ledger = Ledger(account="acme", pools=pools, store=store, clock=self.clock, workers=InlineWorkers())
         settings = AlertsSettings()
         self.reader = PastReader(
+            account="acme",
             queries=self.past,
             scheduled=self.queries,
             covered=store.covered(),
@@ -90,7 +95,14 @@ class House:
                 desk=Desk(settings),
             ),
             clock=self.clock,
+            notes=store,
+            workers=InlineWorkers(),
         )
+
+    async def open(self) -> None:
+        """What an account does before its first look."""
+        await self.ledger.open()
+        await self.reader.open()
 
     def look(self, text: str = "1%x59", series: Sequence[Series] = (VIDEO,)) -> None:
         """A real-time answer of the newest windows of 20 s."""
@@ -117,18 +129,10 @@ class House:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    """An empty state."""
-    made = open_store(f"sqlite:///{tmp_path / 's.db'}")
-    yield made
-    made.close()
-
-
-@pytest.fixture
 async def house(store: SqliteStore) -> House:
     """One rule of four weeks on Premium, looked at once."""
     made = House(store, hours, rules=[unusual()])
-    await made.ledger.open()
+    await made.open()
     made.look()
     return made
 
@@ -166,7 +170,7 @@ async def test_an_amended_day_counts_as_it_is_told_last(store: SqliteStore) -> N
         return {"code": 200, "data": [{**row, "videoFreezeRate": said["value"]} for row in document["data"]]}
 
     house = House(store, told, rules=[unusual()])
-    await house.ledger.open()
+    await house.open()
     house.look()
     await house.while_idle(NOON + 13 * HOUR)
     said["value"] = 0.03
@@ -205,7 +209,7 @@ async def test_a_restart_knows_what_was_told_and_asks_for_none_of_it_again(house
     assert len(house.asked()) == 5
     again = House(house.store, hours, rules=[unusual()])
     again.clock.advance(house.clock.now() - again.clock.now())
-    await again.ledger.open()
+    await again.open()
     again.engine.restore(
         [],
         queries=again.queries,
@@ -234,7 +238,7 @@ async def test_half_of_the_day_stays_for_others(store: SqliteStore) -> None:
     signals = ("video_freeze_ratio", "audio_freeze_ratio", "network_delay_ratio", "join_success_ratio")
     house = House(store, hours, rules=[unusual()])
     assert len(AGORA.past(house.settings, frozenset(signals))) == 7  # Web has no audio freezes
-    await house.ledger.open()
+    await house.open()
     house.look(series=[VIDEO, VIDEO._replace(product="WebRTC")])
     for _ in range(40):
         house.clock.advance(MINUTE)
@@ -243,6 +247,28 @@ async def test_half_of_the_day_stays_for_others(store: SqliteStore) -> None:
     rest = (view.resets_at - house.clock.now()) / DAY
     assert len(house.wire.requests) == 9  # a start at noon finds half of the day gone
     assert (1 - SHARE) * view.allowed * rest <= view.left < (1 - SHARE) * view.allowed * rest + 2
+
+
+@pytest.mark.parametrize(
+    ("plan", "daily", "room", "most"),
+    [
+        ("premium", [], 60.0, 2),  # the minute's quota alone
+        ("premium", ["daily_users"], 60.0, 1),  # which leaves the one that the day's look takes
+        ("premium", ["daily_users", "daily_joins"], 60.0, 0),  # a full minute is what that look takes
+        ("premium", ["daily_users", "daily_joins"], 70.0, 2),  # the minute is over before anything is due
+        ("enterprise", ["daily_users", "daily_joins"], 60.0, 7),
+    ],
+)
+async def test_a_look_of_days_finds_its_minute(
+    store: SqliteStore, plan: str, daily: list[str], room: float, most: int
+) -> None:
+    """Of a minute's requests those of the largest look of the same pool stay, where one may be due within it."""
+    house = House(store, hours, rules=[unusual()], plan=plan, daily=daily)
+    await house.open()
+    house.look(series=[VIDEO, VIDEO._replace(product="WebRTC")])
+    for _ in range(20):
+        await house.step(room=room)
+    assert len(house.wire.requests) == most
 
 
 def test_of_channels_nothing_is_told() -> None:
@@ -265,21 +291,104 @@ async def test_a_rule_of_the_hours_before_asks_for_nothing(store: SqliteStore) -
     five = Aggregate(kind=Kind.AVG, seconds=300)
     short = replace(rule(above=float("nan"), aggregate=five), baseline=baseline)
     house = House(store, hours, rules=[short])
-    await house.ledger.open()
+    await house.open()
     house.look()
     await house.while_idle(NOON + HOUR)
     assert not house.wire.requests
+
+
+async def test_where_nobody_is_the_vendor_is_not_asked_for_ever(house: House) -> None:
+    """Without users there is no first own slot; what was wanted at first is all that is asked for, restarts or not."""
+    house.look("_x59")
+    for day in range(1, 20):
+        await house.while_idle(NOON + day * DAY, every=HOUR)
+        house.look("_x59")
+        if day == 2:
+            asked, now = house.asked(), house.clock.now()
+            house = House(house.store, hours, rules=[unusual()])
+            house.clock.advance(now - NOON)
+            await house.open()
+            house.look("_x59")
+    assert max(span.end for span in (*asked, *house.asked())) == T + 3 * DAY
+
+
+async def test_a_rule_that_looks_back_further_is_told_of_it(store: SqliteStore) -> None:
+    """What two weeks did not need is read when four do, once; also where the first try failed before a restart."""
+    house = House(store, hours, rules=[unusual(2)], plan="enterprise")
+    await house.open()
+    house.look()
+    await house.while_idle(NOON + 2 * HOUR)
+    assert min(span.start for span in house.asked()) == T - 14 * DAY
+    house.engine.reload([unusual(4)], house.clock.now())
+    house.wire.respond = lambda request: reply({}, status=500, at=NOON)
+    await house.step()
+    later = House(store, hours, rules=[unusual(4)], plan="enterprise")
+    later.clock.advance(house.clock.now() - NOON)
+    await later.open()
+    later.look()
+    await later.while_idle(NOON + 5 * HOUR)
+    assert [span.start for span in later.asked()] == [T - n * DAY for n in (28, 21, 14, 7)]
+
+
+async def test_what_a_clock_that_was_ahead_covered_is_not_believed(store: SqliteStore) -> None:
+    """Nobody can have read of days to come: all of it is read, and none of it twice."""
+    house = House(store, hours, rules=[unusual()])
+    store.commit(Commit(covered={query.id: T + 300 * DAY for query in house.past}))
+    house = House(store, hours, rules=[unusual()])
+    await house.open()
+    house.look()
+    await house.while_idle(NOON + 5 * HOUR)
+    assert [span.start for span in house.asked()] == [T - n * DAY for n in (13, 10, 7, 4, 3)]
 
 
 async def test_a_refusal_is_waited_out(store: SqliteStore) -> None:
     """An hour after any failure, a day after the day's quota; nobody is paged for it."""
     refused = {"code": 300, "message": "Only 40 requests per day", "data": None}
     house = House(store, lambda _: refused, rules=[unusual()])
-    await house.ledger.open()
+    await house.open()
     house.look()
     await house.step()
     await house.while_idle(NOON + 50 * MINUTE)
     assert len(house.wire.requests) == 1
+
+
+async def test_a_refusal_outlives_a_restart(store: SqliteStore) -> None:
+    """It stands in the ledger: no look asks that pool before midnight, and neither does the next process."""
+    refused = {"code": 300, "message": "qpd limit error", "data": None}
+    for _ in range(2):
+        house = House(store, lambda _: refused, rules=[unusual()])
+        await house.open()
+        house.look()
+        await house.step()
+        assert {view.reason for view in house.ledger.usage(NOON)} == {Reason.DAY_QUOTA}
+    assert not house.wire.requests
+
+
+@pytest.mark.parametrize(
+    ("what", "hours_off"), [(ProviderError(Reason.SERVER, "500"), 1), (RuntimeError("unforeseen"), 24)]
+)
+async def test_one_series_that_fails_starves_no_other(
+    house: House, monkeypatch: pytest.MonkeyPatch, what: Exception, hours_off: int
+) -> None:
+    """It is left alone for an hour, or for a day where nobody knows why; nothing else is, and nothing is broken."""
+    house.look(series=[VIDEO._replace(product="WebRTC")])
+    inner, tried = house.reader._source.look, list[float]()
+
+    async def failing(query: Query, covered: int | None, purse: Purse) -> Answer:
+        if query.series[0] == VIDEO:
+            tried.append(house.clock.now())
+            raise what
+        return await inner(query, covered, purse)
+
+    monkeypatch.setattr(house.reader._source, "look", failing)
+    await house.while_idle(NOON + HOUR)
+    assert len(tried) == 1
+    assert len(house.asked(product="WebRTC")) == 5
+    await house.while_idle(tried[0] + hours_off * HOUR - 5 * MINUTE)
+    for seconds, expected in ((299, 1), (1, 2)):
+        house.clock.advance(seconds)
+        await house.step()
+        assert len(tried) == expected
 
 
 async def test_a_vendor_that_hangs_is_given_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,6 +423,7 @@ class Telling(world.Wire):
     def __init__(self, emulator: Emulator, clock: Clock) -> None:
         super().__init__(emulator)
         self._clock = clock
+        self.metrics = ""
         self.live: list[float] = []
         self.told: list[float] = []
 
@@ -333,7 +443,12 @@ async def lived(folder: Path, seconds: float, **account_more: object) -> Telling
     wire = here.wire = Telling(here.emulator, clock)
     data = world.config(folder, rules_text=WEEKLY)
     data["accounts"][0] |= account_more
-    await here.live(data, seconds)
+    daemon = here.daemon(data)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(daemon.run)
+        await sleep(clock, seconds)
+        wire.metrics = render(daemon.snapshot()).decode()
+        await daemon.stop()
     return wire
 
 
@@ -344,6 +459,7 @@ async def test_no_look_is_later_for_the_past(tmp_path: Path) -> None:
     assert without.told == []
     assert len(with_past.told) == 8
     assert with_past.live == without.live
+    assert 'watcher_oddities_total{account="acme",kind="outside"} 8.0' in with_past.metrics
     store = open_store(f"sqlite:///{tmp_path / 'with' / 'state.db'}")
     told = store.points(VIDEO.hourly, 0)
     store.close()

@@ -47,7 +47,8 @@ def test_a_stanza_is_read_without_its_secrets() -> None:
     assert provider.check(settings, ALL) == ()
     assert "***" in repr(settings)
     assert len(provider.queries(settings, REALTIME)) == 13
-    assert [q.id for q in provider.queries(settings, ALL)[13:]] == ["acme/classroom/daily"]
+    days = [q.id for q in provider.queries(settings, ALL)[13:]]
+    assert days == ["acme/classroom/daily", *(f"acme/classroom/daily/{n}" for n in range(2, 11))]
 
 
 def test_what_the_registry_offers_agrees_with_the_words_of_the_program() -> None:

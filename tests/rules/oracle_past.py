@@ -8,6 +8,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from tests.rules import oracle
 from tests.rules.oracle import World
@@ -45,10 +47,23 @@ def reference(part: Part, baseline: Baseline, rule: Rule, t: int, width: int, le
         newest = (t - looks - rule.hold) // length * length
         yield from (newest - (i + 1) * length for i in range(count))
         return
-    hour = (t - width) // baseline.span * baseline.span
+    wall = clock(t - width, baseline.zone)
+    hour = wall // baseline.span * baseline.span
     for cycle in range(1, baseline.cycles + 1):
-        begin = (hour - cycle * baseline.period) // length * length
+        begin = instant(hour - cycle * baseline.period, baseline.zone) // length * length
         yield from (begin + i * length for i in range(count))
+
+
+def clock(at: int, zone: str) -> int:
+    """What a clock on the wall shows at an instant, as if it were UTC."""
+    shown = datetime.fromtimestamp(at, ZoneInfo(zone)).replace(tzinfo=UTC)
+    return int(shown.timestamp())
+
+
+def instant(wall: int, zone: str) -> int:
+    """When a clock on the wall showed that; where it was put forward over it, as if that came later."""
+    shown = datetime.fromtimestamp(wall, UTC).replace(tzinfo=ZoneInfo(zone), fold=0)
+    return int(shown.timestamp())
 
 
 def slot_mean(world: World, rule: Rule, begin: int, length: int) -> float | None:

@@ -2,6 +2,9 @@
 
 Values, weights and levels are sixty-fourths, so that every sum is exact and the oracle's plain arithmetic must agree to
 the last bit with the columns'.
+
+Streams begin shortly before clocks in Kathmandu were put forward by a quarter of an hour: real weeks are longer than
+any change of clocks, and so must be the short "weeks" of these rules.
 """
 
 from __future__ import annotations
@@ -15,11 +18,13 @@ import numpy as np
 from hypothesis import strategies as st
 
 from tests.rules.oracle import World
-from tests.rules.series import START, W, query, series
+from tests.rules.series import W, query, series
 from watcher.model import Answer, Points, Series, Span, Transition
 from watcher.rules.engine import Engine
 from watcher.rules.rule import WEIGHT, Aggregate, Baseline, Burn, Join, Kind, Level, Part, Requirement, Rule, Share
 
+CHANGE, CHANGING = 504_901_800, "Asia/Kathmandu"  # 1986-01-01T00:00 was 00:15 there
+START = CHANGE - 200
 MAIN = series()
 USERS = series("users")
 ROOMS = ("a", "b", "c")
@@ -231,17 +236,26 @@ _baselines = st.one_of(
         **_SMALL,
     ),
 )
+_clocks = st.builds(
+    Baseline,
+    span=st.sampled_from([80, 120]),
+    period=st.sampled_from([1200, 1320]),
+    zone=st.just(CHANGING),
+    spread=st.sampled_from([1, 3]),
+    **_SMALL,
+)
 
 
 @st.composite
-def moving_rules(draw: st.DrawFn, *, burn: bool = False) -> Rule:
-    """A rule whose limit moves, weeks of some minutes long; or an objective with one burn or two; perhaps joined."""
+def moving_rules(draw: st.DrawFn, *, burn: bool = False, clocks: bool = False) -> Rule:
+    """A rule whose limit moves, weeks of some minutes long (`clocks`: by a clock that changes meanwhile); or an
+    objective with one burn or two; perhaps joined."""
     signal, level, back = _PARTS[0]
     lead = Part(
         signal=signal,
         aggregate=draw(_looks),
         level=Level(above=draw(st.booleans()), value=math.nan),
-        baseline=draw(_baselines),
+        baseline=draw(_clocks if clocks else _baselines),
     )
     others = draw(st.sampled_from([(), (Part(signal=_PARTS[1][0], aggregate=draw(_aggregates), level=_LINE),)]))
     join = draw(st.sampled_from(Join)) if others else Join.ALL

@@ -269,6 +269,19 @@ def test_what_is_recorded_is_read_again_and_a_coarser_source_stands_where_there_
     assert restored(earlier=True) == pytest.approx(0.04)
 
 
+def test_the_vendor_tells_of_the_time_before_the_first_own_slot_only() -> None:
+    """What is empty later is so because nobody was there: the vendor, who fills it with 0, is not heard about it."""
+    history = History(width=60, slot=SLOT, reach=20 * SLOT)
+    history.tell(past(dict.fromkeys(range(0, 10 * SLOT, SLOT), 0.0)))
+    live = past({4 * SLOT: 0.3, 8 * SLOT: 0.5})
+    known = history.with_(live)
+    means = known.at(np.arange(10))
+    assert np.array_equal(means, [0, 0, 0, 0, 0.3, np.nan, np.nan, np.nan, 0.5, np.nan], equal_nan=True)
+    trailing = Baseline(spread=4, at_least=0.02, span=4 * SLOT)
+    assert not history.is_told(live, trailing, 8 * SLOT, 0)  # slots 4 to 7
+    assert history.is_told(live, trailing, 7 * SLOT, 0)
+
+
 def test_a_restart_is_made_in_pieces_and_reads_the_users_of_a_place_once() -> None:
     """A piece for each judged series, so that others may have the store between; a place's users are read once."""
     signals = ("video_freeze_ratio", "network_delay_ratio")

@@ -36,9 +36,17 @@ JOINS = (several_windows(), joined_rules())
 PAIRS = (several_windows(counts=True), joined_rules(counts=True))
 SHARES = (several_windows(rooms=True), joined_rules(share=True))
 BASELINES = (several_windows(), moving_rules())
+CLOCKS = (several_windows(), moving_rules(clocks=True))
 OBJECTIVES = (several_windows(), moving_rules(burn=True))
-BY_NAME = {"joins": JOINS, "pairs": PAIRS, "shares": SHARES, "baselines": BASELINES, "objectives": OBJECTIVES}
-KINDS = {"several": ("joins", "pairs", "shares"), "baselines": ("baselines",), "objectives": ("objectives",)}
+BY_NAME = {
+    "joins": JOINS,
+    "pairs": PAIRS,
+    "shares": SHARES,
+    "baselines": BASELINES,
+    "clocks": CLOCKS,
+    "objectives": OBJECTIVES,
+}
+KINDS = {"several": ("joins", "pairs", "shares")} | {k: (k,) for k in ("baselines", "clocks", "objectives")}
 
 
 def look_of(final: Final, rule: Rule) -> oracle.Look | None:

@@ -92,6 +92,7 @@ class AccountLoop:
         self.slot: Slot | None = None
         self.source = source
         self.queries = {query.id: query for query in source.queries}
+        self._pools = {pool for query in source.queries for pool in query.pools}  # without what the past alone spends
         self._policy = policy
         self._recorder = recorder
         self._clock = clock
@@ -99,7 +100,6 @@ class AccountLoop:
         self._attention = attention
         self._notes = notes
         self._workers = workers
-        self._firing = firing
         self._past = past
         self._log = log.get("account").bind(account=account)
         self.inquiries = Inquiries(
@@ -113,6 +113,7 @@ class AccountLoop:
             clock=clock,
             notes=notes,
             workers=workers,
+            firing=firing,
         )
         self._held: dict[str, Answer] = {}  # silent ones, until it is known whether anybody was there
         self._tellers: dict[str, Answer] = {}  # by query, the newest that can name the calls behind its values
@@ -132,7 +133,15 @@ class AccountLoop:
         self.states = tuple(
             QueryState(query=q, covered_until=self._on_run_clock(self.covered.get(q.id))) for q in self.source.queries
         )
-        await self.inquiries.resume(self._firing.values(), self.states)
+        await self.inquiries.resume(self.states)
+        if self._past is not None:
+            await self._past.open()
+
+    @property
+    def oddities(self) -> Counter[str]:
+        """What was repaired or dropped in answers of every kind."""
+        past = self._past.oddities if self._past is not None else Counter[str]()
+        return self.stats.oddities + self.inquiries.oddities + past
 
     def hint(self, project: str) -> None:
         """Somebody outside says that something is wrong with a project now: look soon, and believe nothing more."""
@@ -154,18 +163,19 @@ class AccountLoop:
         states = wanted(rewound(self.states, covered, now), self._undecided())
         self.states = self._attention.dress(states, self.covered, self.ledger.offset)
         usage = self.ledger.usage(now)
-        self.sight.budget(usage, now)
+        self.sight.budget([view for view in usage if view.pool in self._pools], now)
         self.slot = self._policy.next(self.states, usage, now)
         due = self.slot.query_id is not None and self.slot.at <= now
         back = self.slot.at
+        verdict = math.inf if (waits := self.engine.due()) is None else waits
         if not due or self.slot.reason in YIELDING:
-            free_until = math.inf if due else self.slot.at
+            free_until = min(math.inf if due else self.slot.at, verdict)
             back = min(back, asked := await self.inquiries.step(self.states, free_until))
             due = due and asked > self._clock.now()  # else something was asked, and the plan is an old one
         if due and self.slot.query_id is not None:
             return await self._look(self.queries[self.slot.query_id], self.slot)
         if self._past is not None and self.slot.query_id is not None:
-            await self._past.step(usage, back)
+            await self._past.step(usage, min(back, verdict))
         return self._wake_at(back, now)
 
     # ── one look ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -304,13 +314,7 @@ class AccountLoop:
         now = self._clock.now()
         self._note_outcome(query, str(error.reason))
         self.states = failed(self.states, query.id, at=now, retry_after=error.retry_after)
-        if error.reason in (Reason.DAY_QUOTA, Reason.RATE):
-            until = now + error.retry_after if error.retry_after is not None else None
-            for pool in query.pools:
-                try:
-                    await self.ledger.exhausted(pool, until, error.reason)
-                except StoreError as failure:
-                    self._recorder.fails(failure)
+        await self.ledger.refused(query.pools, error)
         self.sight.failed(query.id, error, now)
 
     def _note_outcome(self, query: Query, outcome: str) -> None:

@@ -1,7 +1,8 @@
 """What may be spent on who is affected, and what it is best spent on: an account's cap of a day, and its experience.
 
 The cap holds to the request, through restarts: a request is counted in the state before it leaves, and where it cannot
-be counted, none may leave. Where what was spent cannot be read, today's share counts as spent. The day is the vendor's.
+be counted, none may leave. Where what was spent cannot be read, today's share counts as spent. The day is the vendor's,
+and never an earlier one than before: where time goes back over midnight, the newer day's cap is the one that is left.
 
 Which dimensions are worth the few requests is learned: those that told something before go first (`worth`), and one
 that has not been asked yet counts as even odds, so that what never tells makes room.
@@ -78,7 +79,7 @@ class Allowance:
 
     async def count(self) -> None:
         """Count a request durably, before it leaves. Raises `StoreError`: then none may."""
-        self._memory.spent, self._memory.day = self._spent() + 1, self._day()
+        self._memory.spent = self._spent() + 1
         text = msgspec.json.encode(self._memory).decode()
         await self._workers.run(partial(self._notes.put_note, self._account, _NOTE, text))
         self.requests += 1
@@ -96,7 +97,12 @@ class Allowance:
         return (tried.told + 1) / (tried.asked + 2)
 
     def _spent(self) -> int:
-        return self._memory.spent if self._memory.day == self._day() else 0
+        """Of the newest day that was. One further ahead than tomorrow was a wrong clock's: it would hold for ever."""
+        today = self._day()
+        if self._memory.day < today:
+            self._memory.day, self._memory.spent = today, 0
+        self._memory.day = min(self._memory.day, today + 1)
+        return self._memory.spent
 
     def _day(self) -> int:
         return int(self._ledger.vendor_now() // DAY)

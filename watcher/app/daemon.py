@@ -427,6 +427,7 @@ class Daemon:
                 affected=parts.config.alerts.affected,
                 firing=parts.desk.firing,
                 past=PastReader(
+                    account=account.name,
                     queries=account.past,
                     scheduled=account.queries,
                     covered=everything,
@@ -435,6 +436,8 @@ class Daemon:
                     engine=engine,
                     recorder=parts.recorder,
                     clock=self._clock,
+                    notes=store,
+                    workers=self._store_workers,
                 ),
             )
             await parts.recorder.record(_commit(verdicts))

@@ -11,19 +11,27 @@ Where it must be asked (`Splitter`), alerts of one product within `CALM` are one
 
 Three things bound what it costs: the policy, which says when a request can be spared; the day's cap (`allowance`),
 which holds through restarts; the source's patience, after which the update says what there is, or that the budget did
-not allow it. Where that is known when the alert fires, the page says so itself and no second message comes.
+not allow it. Where that is known when the alert fires, the page says so itself and no second message comes. While looks
+fail nothing is asked, and the question waits for them as long as it has time.
 
 Questions are kept in memory, and the log says which are open: an alert that fires, was found less than the patience
 ago and says nothing of whom it hurts is asked about again after a restart (`resume`). Update and memory of the alert
 are recorded as one, so nothing is said twice; what had been answered before a crash is paid for once more, within the
 cap. Later than the patience nothing is said: whoever was paged has long looked.
+
+What nobody is told is not asked: no route takes the alert, or all who would hear of it are spared it (silence,
+maintenance, hours, inhibition). Where that ends while there is time, it is asked then. An alert that somebody has in
+hand is asked about: no message follows, but that somebody reads the page.
+
+One episode of an alert is asked about once. A correction that leaves it firing keeps its question, and what was said of
+whom it hurts, or that nobody knows, is said of the corrected entry too.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -57,13 +65,14 @@ from watcher.model import (
     judged_by,
 )
 from watcher.rules.engine import Engine
-from watcher.schedule.state import Policy, QueryState
+from watcher.schedule.state import Policy, QueryState, failing
 from watcher.workers import Workers
 
 CALM = 10 * MINUTE  # event-time seconds within which alerts of one product are one incident
 LONGEST_ASK = 10.0  # real seconds
 LEAST_ASK = 2.0  # where a look is near: it leaves five seconds before what is promised
 HANDOVER = 5.0  # run seconds before the patience is over at which the update is written
+MUTED_NAP = 10.0  # run seconds after which to see whether somebody is to be told after all
 MAX_OPEN = 20
 
 
@@ -73,13 +82,16 @@ class Outcome(StrEnum):
     TOLD = "told"
     ALIKE = "alike"  # no group stands out
     BUDGET = "budget"
+    BLIND = "blind"  # looks failed until it was too late
     FAILED = "failed"  # the vendor or the state did not answer
+    MUTED = "muted"  # nobody would have been told
     OVER = "over"  # the alert ended first
     CROWDED = "crowded"  # too many incidents at once
 
 
 _EXCUSES = {
     Outcome.BUDGET: "not asked: the request budget did not allow it",
+    Outcome.BLIND: "not asked: the looks at the vendor failed",
     Outcome.FAILED: "unknown: the vendor did not say",
     Outcome.CROWDED: "not asked: too many incidents at once",
 }
@@ -129,7 +141,9 @@ class Inquiries:
         clock: Clock,
         notes: LedgerStore,
         workers: Workers,
+        firing: Mapping[str, Transition],
     ) -> None:
+        """`firing` are the last entries of what fires, as recorded by now; other accounts' too."""
         self.outcomes: Counter[Outcome] = Counter(dict.fromkeys(Outcome, 0))
         self.oddities: Counter[str] = Counter()
         self.allowance = Allowance(
@@ -143,17 +157,19 @@ class Inquiries:
         self._engine = engine
         self._recorder = recorder
         self._clock = clock
+        self._firing = firing
         self._log = log.get("affected").bind(account=account)
         self._open: dict[_Key, _Inquiry] = {}
         self._known: dict[_Key, _Known] = {}
 
-    async def resume(self, firing: Iterable[Transition], states: Sequence[QueryState]) -> None:
-        """Go on where the last start ended; `firing` are the last entries of what fires, other accounts' too."""
+    async def resume(self, states: Sequence[QueryState]) -> None:
+        """Go on where the last start ended."""
         try:
             await self.allowance.recall()
         except StoreError as error:
             self._recorder.fails(error)
-        begun = [(t, self._begun(t, None, states)) for t in firing if AFFECTED not in t.annotations]
+        unsaid = [t for t in self._firing.values() if AFFECTED not in t.annotations]
+        begun = [(t, self._begun(t, None, states)) for t in unsaid]
         await self._say(said for t, said in begun if said is not t)
 
     # ── what comes in ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -167,18 +183,35 @@ class Inquiries:
         """
         by_series = {s: answer for answer in answers for s in answer.query.series} if transitions else {}
         last = {t.alert_id: t for t in transitions}
-        for t in transitions:
-            for key, inquiry in tuple(self._open.items()):
-                if inquiry.alerts.pop(t.alert_id, None) is not None and not inquiry.alerts:
-                    self._close(key, Outcome.OVER)
+        over = {t.alert_id for t in transitions if t.state is State.RESOLVED or last[t.alert_id].state != State.FIRING}
+        for alert in over:
+            self._ended(alert)
         return tuple(
-            self._begun(t, by_series.get(_series(t)), states)
+            self._begun(
+                t,
+                by_series.get(_series(t)),
+                states,
+                before=None if t.alert_id in over else self._firing.get(t.alert_id),
+            )
             if t.state is State.FIRING and last[t.alert_id] is t
             else t
             for t in transitions
         )
 
-    def _begun(self, entry: Transition, answer: Answer | None, states: Sequence[QueryState]) -> Transition:
+    def _ended(self, alert: str) -> None:
+        for key, inquiry in tuple(self._open.items()):
+            if inquiry.alerts.pop(alert, None) is not None and not inquiry.alerts:
+                self._close(key, Outcome.OVER)
+
+    def _begun(
+        self,
+        entry: Transition,
+        answer: Answer | None,
+        states: Sequence[QueryState],
+        *,
+        before: Transition | None = None,
+    ) -> Transition:
+        """The entry, with what is known; `before` is what it corrects, where the alert fired already."""
         query = self._queries.get(series := _series(entry))
         signal = SIGNALS.get(series.signal)
         if query is None or signal is None or signal.worse is Worse.CONTEXT or entry.cause is Cause.NO_DATA:
@@ -191,6 +224,8 @@ class Inquiries:
         if splitting is None or not self.allowance.cap(splitting.pools):
             return entry
         key = series.project, series.product
+        if before is not None:
+            return self._corrected(key, entry, before)
         known = self._known.get(key)
         if known is not None and abs(entry.starts_at - known.at) < CALM:
             return _with(entry, known.text, known.hurts)
@@ -198,6 +233,13 @@ class Inquiries:
             self._open[key].alerts[entry.alert_id] = entry
             return entry
         return self._opened(key, entry, series, splitting, start=start, base=base, states=states)
+
+    def _corrected(self, key: _Key, entry: Transition, before: Transition) -> Transition:
+        """An open question is now the corrected entry's; an answer is its own as well."""
+        if key in self._open and entry.alert_id in self._open[key].alerts:
+            self._open[key].alerts[entry.alert_id] = entry
+        said = before.annotations.get(AFFECTED)
+        return entry if said is None else _with(entry, said, before.affected)
 
     def _opened(
         self,
@@ -217,10 +259,11 @@ class Inquiries:
         if until <= now or not dimensions:
             return entry
         refused = None
-        if len(self._open) >= MAX_OPEN:
+        if sum(map(self._is_heard, self._open.values())) >= MAX_OPEN:
             refused = Outcome.CROWDED
-        elif not self.allowance.left(splitting.pools) or math.isinf(
-            self._policy.spare(states, self._ledger.usage(now), splitting.pools, now)
+        elif not self.allowance.left(splitting.pools) or (
+            not failing(states)
+            and math.isinf(self._policy.spare(states, self._ledger.usage(now), splitting.pools, now))
         ):
             refused = Outcome.BUDGET
         if refused is not None:
@@ -255,14 +298,18 @@ class Inquiries:
         now = self._clock.now()
         for key, inquiry in tuple(self._open.items()):
             if now >= inquiry.until or not inquiry.left:
-                await self._finish(key, Outcome.BUDGET)
+                await self._expire(key, states)
                 return now
         if not self._open:
             return math.inf
-        key, inquiry = next(iter(self._open.items()))
+        ends = min(i.until for i in self._open.values())
+        heard = next((one for one in self._open.items() if self._is_heard(one[1])), None)
+        if heard is None:
+            return min(ends, now + MUTED_NAP)
+        key, inquiry = heard
         at = max(inquiry.again, self._policy.spare(states, self._ledger.usage(now), inquiry.pools, now))
         if at > now:
-            return min(at, *(i.until for i in self._open.values()))
+            return min(at, ends)
         if not self.allowance.left(inquiry.pools):
             await self._finish(key, Outcome.BUDGET)
         else:
@@ -280,8 +327,7 @@ class Inquiries:
             return
         except ProviderError as error:
             self._log.info("not_said", reason=str(error.reason), detail=error.detail)
-            if error.reason in (Reason.DAY_QUOTA, Reason.RATE):
-                await self._exhausted(inquiry.pools, error)
+            await self._ledger.refused(inquiry.pools, error)
             await self._finish(key, Outcome.FAILED)
             return
         if split is None:
@@ -311,13 +357,14 @@ class Inquiries:
             return await self._splitter.split(inquiry.series, dimension, inquiry.start, purse)
         raise ProviderError(Reason.TIMEOUT, f"no answer within {patience:.0f} s")
 
-    async def _exhausted(self, pools: Sequence[str], error: ProviderError) -> None:
-        until = None if error.retry_after is None else self._clock.now() + error.retry_after
-        for pool in pools:
-            try:
-                await self._ledger.exhausted(pool, until, error.reason)
-            except StoreError as failure:
-                self._recorder.fails(failure)
+    async def _expire(self, key: _Key, states: Sequence[QueryState]) -> None:
+        if not self._open[key].splits and not self._is_heard(self._open[key]):
+            self._close(key, Outcome.MUTED)
+        else:
+            await self._finish(key, Outcome.BLIND if failing(states) else Outcome.BUDGET)
+
+    def _is_heard(self, inquiry: _Inquiry) -> bool:
+        return any(map(self._recorder.tells, inquiry.alerts.values()))
 
     async def _finish(self, key: _Key, excuse: Outcome) -> None:
         """Say what there is, or why there is nothing, to all alerts that wait for it: recorded as one step."""

@@ -11,7 +11,7 @@ Accounts call this concurrently; steps are recorded one at a time and in order: 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -20,11 +20,12 @@ import anyio
 from watcher import log
 from watcher.alerts.blind import StoreSight
 from watcher.alerts.desk import Desk
+from watcher.alerts.mutes import Firing
 from watcher.alerts.outbox import Outbox
 from watcher.alerts.route import Routing, Told, oblige
 from watcher.clock import Clock
 from watcher.errors import StoreError, StoreRefused, clip
-from watcher.model import Commit, Obligation, SavedAlert, State, Store
+from watcher.model import Commit, Obligation, SavedAlert, State, Store, Transition
 from watcher.workers import Workers
 
 MAX_KEPT = 10_000  # transitions in memory while the store fails
@@ -93,6 +94,20 @@ class Recorder:
                 if target in told or silences or step.acks:
                     outbox.wake()
             return True
+
+    def tells(self, alert: Transition) -> bool:
+        """Whether some target would hear now that this alert fires: a route takes it, and nothing mutes it there."""
+        now, mutes = self._clock.now(), self._desk.mutes()
+        return any(
+            not o.dropped
+            and self._routing.timing(o).speaks(now)
+            and mutes.muted(alert, Firing(self._held(o.target), mutes.inhibits), at=now, since=now) is None
+            for o in oblige([alert], self._routing, {}, now=now).obligations
+        )
+
+    def _held(self, target: str) -> Iterator[Transition]:
+        """What fires as far as a target is obliged to hear."""
+        return (entry for entry in self._desk.firing.values() if target in self._told.get(entry.alert_id, ()))
 
     @property
     def told(self) -> Told:

@@ -87,7 +87,7 @@ def _account(account: AccountConfig, loop: AccountLoop, now: float) -> AccountHe
         budget_refusals=stats.budget_refusals,
         windows_covered=stats.covered_windows,
         windows_lost=stats.lost_windows,
-        oddities=stats.oddities + loop.inquiries.oddities,
+        oddities=loop.oddities,
         limits=asdict(losses),
         covered_at={state.query.id: state.covered_until for state in loop.states},
         age_limits={q.id: 2 * account.gaps.get(q.id, q.reach) + q.delay for q in account.queries},

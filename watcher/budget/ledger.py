@@ -32,7 +32,7 @@ from watcher.budget.quota import SECOND, Block, Kind, Pool, Quota, Refusal, deci
 from watcher.budget.usage import Counts, Usage
 from watcher.budget.vendorclock import ARRIVAL, Saved, VendorClock
 from watcher.clock import DAY, HOUR, MINUTE, Clock, day_start, minute_start
-from watcher.errors import Reason, StoreError
+from watcher.errors import ProviderError, Reason, StoreError
 from watcher.model import LedgerStore, Spend
 from watcher.workers import Workers
 
@@ -246,6 +246,13 @@ class Ledger:
         self._refused_by_vendor[pool] += 1
         self._notes[_BLIND + pool] = _block_text(self._blocks[pool])
         await self._try_to_write([])
+
+    async def refused(self, pools: Sequence[str], error: ProviderError) -> None:
+        """A request of these pools failed so: where that was a quota, they are `exhausted`."""
+        if error.reason in (Reason.DAY_QUOTA, Reason.RATE):
+            until = None if error.retry_after is None else self._clock.now() + error.retry_after
+            for pool in pools:
+                await self.exhausted(pool, until, error.reason)
 
     # ── what others ask ──────────────────────────────────────────────────────────────────────────────────────────────
 

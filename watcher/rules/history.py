@@ -63,6 +63,12 @@ class Slots:
         """The slot after the last one."""
         return self.base + len(self.means)
 
+    @property
+    def first(self) -> int | None:
+        """The first slot that is known; None where none is."""
+        known = np.flatnonzero(~np.isnan(self.means))
+        return self.base + int(known[0]) if len(known) else None
+
     def followed_by(self, later: Slots) -> Slots:
         """These and those of `later`, which counts where both know a slot."""
         if not len(later.means):
@@ -108,7 +114,7 @@ class History:
         self.recalled = False  # whether what was recorded earlier was read
         self._keep = min(-(-reach // self.length) + 1, MAX_SLOTS)
         self._sealed = Slots(self.length)
-        self._told = Slots(self.length)  # by the vendor, afterwards: where nothing was measured
+        self._told = Slots(self.length)  # by the vendor, afterwards: it counts before the first slot that was measured
 
     def __len__(self) -> int:
         return len(self._sealed.means)
@@ -144,16 +150,22 @@ class History:
     @property
     def begins(self) -> int | None:
         """Where the first slot begins that was measured and is kept here; None where none is."""
-        known = np.flatnonzero(~np.isnan(self._sealed.means))
-        return None if not len(known) else (self._sealed.base + int(known[0])) * self.length
+        first = self._sealed.first
+        return None if first is None else first * self.length
 
     def measured(self, live: Slots) -> Slots:
         """What is sealed, and the slots of the windows that the column still has."""
         return self._sealed.followed_by(live)
 
     def with_(self, live: Slots) -> Slots:
-        """Everything known: what was measured, and what the vendor told of where nothing was."""
-        return self._told.followed_by(self.measured(live))
+        """Everything known: what was measured, and what the vendor told of the time before."""
+        measured = self.measured(live)
+        return self._told_before(measured).followed_by(measured)
+
+    def _told_before(self, measured: Slots) -> Slots:
+        """Of later times an empty slot is a fact of its own: nobody was there, or nobody looked."""
+        first = measured.first if len(self._told.means) else None
+        return self._told if first is None else self._told.until(first)
 
     def is_told(self, live: Slots, baseline: Baseline, start: int, before: int) -> bool:
         """Whether a part of what is normal for the window that begins at `start` is the vendor's word alone."""
@@ -161,7 +173,7 @@ class History:
             return False
         measured = self.measured(live)
         rows = _reference(measured, baseline, _anchors(measured, baseline, np.array([start]), before))
-        return bool((np.isnan(measured.at(rows)) & ~np.isnan(self._told.at(rows))).any())
+        return bool((~np.isnan(self._told_before(measured).at(rows))).any())
 
 
 # ── the limit ────────────────────────────────────────────────────────────────────────────────────────────────────────

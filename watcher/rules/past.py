@@ -8,8 +8,8 @@ store. Keeping histories themselves in the store was considered: it would save m
 can disagree with the points; means made by SQL too: what is idle would be said in two languages.
 
 Where a time before we looked is wanted, the vendor's own statistics may tell of it, in windows longer than a slot. Each
-then stands for every slot that it spans, where nothing was measured: what was measured always counts first, whenever
-the vendor's word came.
+then stands for every slot that it spans, up to the first that was measured, whenever the vendor's word came. Later ones
+that are empty stay so: we know why they are (nobody was there, the daemon was down), and the vendor may fill them.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class Past:
     def tell(self, points: Points) -> None:
         """What the vendor's own statistics say of a series, in windows longer than its own.
 
-        Each stands for every slot that it spans, where nothing was measured; told again, it is amended.
+        Each stands for every slot that it spans, before the first that was measured; told again, it is amended.
         """
         if (history := self._histories.get(points.series)) is not None and len(points):
             history.tell(_spread(points, history.length))

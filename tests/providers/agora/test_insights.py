@@ -40,7 +40,7 @@ async def test_days_from_query_to_points() -> None:
     """Each signal is a request; quality by product and with its product said, usage as a whole; minutes are seconds."""
     wire = vendor({"quality/by_time": days, "usage/by_time": days})
     needed = {"daily_audio_freeze_ratio", "daily_video_freeze_ratio", "daily_users", "daily_media_seconds"}
-    agora = source(wire, HandClock(NOON), needed)
+    agora = source(wire, HandClock(NOON), needed, quotas={"insights": {"per_minute": 10}})
     own = query(agora, "daily")
     assert (own.width, own.requests, own.pools, own.family) == (DAY, 5, ("acme/insights",), "insights")
     spent = purse(5)
@@ -225,3 +225,36 @@ def test_daily_signals_are_never_live_ones() -> None:
     live = {series.signal for query in queries if query.width < DAY for series in query.series}
     assert all(name.startswith("daily_") for name in METRICS)
     assert not live & METRICS.keys()
+
+
+@pytest.mark.parametrize(
+    ("signal", "kept", "dropped"), [("join_success_ratio", [0.5, 0.99], 22), ("video_freeze_ratio", [0.0] * 11, 0)]
+)
+async def test_hours_without_anybody_are_not_normal(signal: str, kept: list[float], dropped: int) -> None:
+    """Filled with 0 they would say that no join ever succeeds: dropped and counted, where lower is worse."""
+
+    def hours(request: httpx.Request) -> Any:
+        start, metric = int(request.url.params["startTs"]), request.url.params["metric"]
+        values = {12: 0.5, 13: 0.99}
+        return {"code": 200, "data": [{metric: values.get(n, 0), "ts": start + n * 3600} for n in range(24)]}
+
+    clock = HandClock(NOON)
+    [past] = [q for q in AGORA.past(account(), frozenset({signal})) if q.series[0].product == "Native"]
+    found = await source(vendor({"quality/by_time": hours}), clock, {signal}).look(past, None, purse(1))
+    [points] = found.points
+    assert points.value.tolist()[: len(kept)] == kept
+    assert found.oddities.get("empty_hour", 0) == dropped
+
+
+@pytest.mark.parametrize(("plan", "looks"), [("premium", 10), ("enterprise", 3)])
+async def test_a_look_of_days_is_one_minute_of_requests(plan: str, looks: int) -> None:
+    """The minute's quota ends a look, and half of one answers for nothing: with more it would never be answered."""
+    settings = account(plan=plan)
+    queries = [q for q in AGORA.queries(settings, frozenset(METRICS)) if "/daily" in q.id]
+    quotas = [q for pool in AGORA.pools(settings) if pool.family == "insights" for q in pool.quotas]
+    minute = min(q.allowed for q in quotas)
+    assert len(queries) == len({q.id for q in queries}) == looks
+    assert all(q.requests == len(q.series) <= q.most_requests <= minute for q in queries)
+    asked = [(s.product, s.signal) for q in queries for s in q.series]
+    assert len(asked) == len(set(asked)) == 17
+    assert {signal for _, signal in asked} == set(METRICS)

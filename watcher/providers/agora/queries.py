@@ -15,7 +15,7 @@ own everywhere: what the vendor counts as lost differs between them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from watcher.budget.quota import Pool, Quota, pool_id
@@ -94,27 +94,43 @@ def _days(account: AgoraAccount, needed: Set[str]) -> Iterator[Target]:
     if (limits := account.insight_limits()) is None or not wanted:
         return
     for project in account.projects:
-        series = tuple(
+        series = [
             Series(account.name, account.provider, project.name, product, "", signal)
             for signal in wanted
             for product in _daily_products(project, signal)
-        )
-        peaks = sum(bool(DAILY_METRICS[s.signal].other) for s in series)
-        query = Query(
-            id=f"{account.name}/{project.name}/daily",
-            account=account.name,
-            series=series,
-            pools=(f"{account.name}/{DAYS}",),
-            width=DAY,
-            delay=float(limits.delay),
-            reach=2.0 * DAY,  # it is kept for weeks, but a day that is told later is no news
-            settle=AGAIN,
-            every=6.0 * HOUR,
-            requests=len(series),
-            most_requests=len(series) + peaks,
-            family=DAYS,
-        )
-        yield Target(query=query, project=project)
+        ]
+        for number, part in enumerate(_within(limits.per_minute - account.margin, series), 1):
+            query = Query(
+                id=f"{account.name}/{project.name}/daily" + (f"/{number}" if number > 1 else ""),
+                account=account.name,
+                series=tuple(part),
+                pools=(f"{account.name}/{DAYS}",),
+                width=DAY,
+                delay=float(limits.delay),
+                reach=2.0 * DAY,  # it is kept for weeks, but a day that is told later is no news
+                settle=AGAIN,
+                every=6.0 * HOUR,
+                requests=len(part),
+                most_requests=sum(map(_most_requests, part)),
+                family=DAYS,
+            )
+            yield Target(query=query, project=project)
+
+
+def _within(minute: int, series: Sequence[Series]) -> Iterator[list[Series]]:
+    """A look is one minute's requests at most: a quota per minute ends it, and half of a look answers for nothing."""
+    part: list[Series] = []
+    for one in series:
+        if part and sum(map(_most_requests, [*part, one])) > minute:
+            yield part
+            part = []
+        part.append(one)
+    yield part
+
+
+def _most_requests(series: Series) -> int:
+    """Two where the vendor may know the metric by its other spelling."""
+    return 2 if DAILY_METRICS[series.signal].other else 1
 
 
 def past(account: AgoraAccount, needed: Set[str]) -> tuple[Target, ...]:

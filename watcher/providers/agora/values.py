@@ -45,6 +45,7 @@ class Oddity(StrEnum):
     HALVED = "halved"  # an answer too large to read: the next asks for half as many users
     UNREAD = "unread"  # left out, because the budget of this look was spent
     OTHER_NAME = "other_name"  # the vendor knows a metric by its other spelling
+    EMPTY_HOUR = "empty_hour"  # an hour in which every join is said to have failed, as of one without any: dropped
     OTHER_ZONE = "other_zone"  # a day that does not begin at midnight UTC: filed under its date
 
 

@@ -8,6 +8,10 @@ day T is read on T+3 for the last time, and the answer says up to where it is se
 Hours are what the vendor gives at the finest (a minute value is undocumented). An hour is a mean over its own divisor,
 so of what is normal it says as much as its parts do, but hours differ less from each other than shorter means: a spread
 made of them is too narrow, and what a rule takes for the least that matters (`at_least`) has to hold.
+
+The vendor may fill an hour without anybody with 0, and users of the hour are told of both products together, so nothing
+here tells a silent hour from a bad one. Where lower is worse, 0 is dropped: as what is normal it would keep the rule
+silent, and an hour in which not one join succeeds is no normal one. Where higher is worse it stays: a calm hour has it.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from watcher.clock import DAY, HOUR, Clock
-from watcher.model import Answer, Points, Purse, Query, Span
+from watcher.model import SIGNALS, Answer, Points, Purse, Query, Span, Worse
 from watcher.providers.agora.insights.client import InsightClient
 from watcher.providers.agora.insights.daily import AGAIN
 from watcher.providers.agora.insights.settings import PAST, InsightLimits
@@ -55,6 +59,9 @@ class Hourly:
             target.project.app_id, PAST[series.signal], series.product, asked, "1h", purse, tally
         )
         kept = _inside(column, asked, tally)
+        if SIGNALS[series.signal].worse is Worse.DOWN:
+            tally[Oddity.EMPTY_HOUR] += int(np.count_nonzero(kept & (column.value == 0)))
+            kept &= column.value != 0
         points = Points(series=series, width=HOUR, start=column.start[kept], value=column.value[kept])
         return Answer(
             query=query,
