@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import yaml
 
@@ -20,6 +21,8 @@ from watcher.budget.purse import LookPurse
 from watcher.clock import HOUR, VirtualClock
 from watcher.emulator.agora import Emulator, build_agora
 from watcher.emulator.scenario import reads
+from watcher.emulator.traffic import Traffic
+from watcher.emulator.world import PRODUCTS
 from watcher.model import Span, Spend
 from watcher.providers.agora import AGORA
 from watcher.providers.agora.inspector.drilldown import drill_down
@@ -76,6 +79,15 @@ async def hours(folder: Path, clock: VirtualClock, *, samples: bool) -> tuple[Re
     return await here.live(data, 4 * HOUR), wire, here
 
 
+def users_at(minute: float) -> float:
+    """The users who are in calls in a minute, by the emulator's own traffic."""
+    told = reads(yaml.safe_dump(story()), epoch=EPOCH)
+    (project,) = told.accounts[0].projects
+    traffic = Traffic(project=project, seed=told.seed, jitter=told.jitter, incidents=told.incidents)
+    slots = int(minute) + np.arange(0, 60, 20, dtype=np.int64)
+    return float(sum(traffic.users(product, "", slots).mean() for product in PRODUCTS))
+
+
 def spent(emulator: Emulator) -> dict[str, dict[str, int]]:
     """What Call Inspector's two groups and windows saw in all, by the vendor's own count."""
     quotas: Any = emulator.report()["quotas"]
@@ -96,7 +108,9 @@ async def test_a_page_on_packet_loss_from_samples(tmp_path: Path, clock: Virtual
     assert page["ended_at"] is not None
     texts = [sending.notification.text for sending in here.senders["pager"].accepted]
     said = [text for text in texts if "VideoLoss" in text]
-    assert "sample of 36 of 1690 users (2.1%)" in said[0]
+    there = users_at(MORNING + 2 * HOUR + 180)  # 12:03 to 12:04, which is when it fires
+    assert 1100 < there < 1400
+    assert f"sample of 16 of {there:.0f} users ({16 / there:.1%})" in said[0]  # of 36, those who were there then
     assert "lecture 13.0% of 60 streams" in said[0]
     books = spent(here.emulator)
     assert set(books["refused"].values()) == {0}
