@@ -90,31 +90,30 @@ def _samples(account: AgoraAccount) -> Iterator[Target]:
 
 
 def _days(account: AgoraAccount, needed: Set[str]) -> Iterator[Target]:
-    wanted = [signal for signal in DAILY_METRICS if signal in needed]
-    if (limits := account.insight_limits()) is None or not wanted:
+    """One query for each series: a look is one request, and a plan lets two or three out in a minute."""
+    if (limits := account.insight_limits()) is None:
         return
     for project in account.projects:
-        series = tuple(
-            Series(account.name, account.provider, project.name, product, "", signal)
-            for signal in wanted
-            for product in _daily_products(project, signal)
-        )
-        peaks = sum(bool(DAILY_METRICS[s.signal].other) for s in series)
-        query = Query(
-            id=f"{account.name}/{project.name}/daily",
-            account=account.name,
-            series=series,
-            pools=(f"{account.name}/{DAYS}",),
-            width=DAY,
-            delay=float(limits.delay),
-            reach=2.0 * DAY,  # it is kept for weeks, but a day that is told later is no news
-            settle=AGAIN,
-            every=6.0 * HOUR,
-            requests=len(series),
-            most_requests=len(series) + peaks,
-            family=DAYS,
-        )
-        yield Target(query=query, project=project)
+        for signal in DAILY_METRICS:
+            for product in _daily_products(project, signal) if signal in needed else ():
+                series = Series(account.name, account.provider, project.name, product, "", signal)
+                yield Target(query=_daily(account, limits, series), project=project)
+
+
+def _daily(account: AgoraAccount, limits: InsightLimits, series: Series) -> Query:
+    return Query(
+        id="/".join(word for word in (account.name, series.project, series.product, series.signal) if word),
+        account=account.name,
+        series=(series,),
+        pools=(f"{account.name}/{DAYS}",),
+        width=DAY,
+        delay=float(limits.delay),
+        reach=2.0 * DAY,  # it is kept for weeks, but a day that is told later is no news
+        settle=AGAIN,
+        every=6.0 * HOUR,
+        most_requests=2 if DAILY_METRICS[series.signal].other else 1,
+        family=DAYS,
+    )
 
 
 def past(account: AgoraAccount, needed: Set[str]) -> tuple[Target, ...]:
