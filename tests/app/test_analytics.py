@@ -25,6 +25,7 @@ from watcher.model import Span
 from watcher.providers.agora.insights.client import InsightClient
 from watcher.providers.agora.insights.settings import METRICS
 from watcher.providers.agora.inspector.client import Dimension, Freeze, InspectorClient, PerMinute
+from watcher.providers.agora.inspector.figures import WANTED
 from watcher.providers.agora.inspector.rows import Session
 from watcher.providers.agora.inspector.streams import MIDS
 from watcher.providers.agora.settings import AgoraAccount
@@ -174,6 +175,32 @@ async def test_contradictions_that_change_nothing(answers: dict[str, Any]) -> No
         assert await calls(usual) == await calls(other)
         assert await days(usual) == await days(other)
         assert set(other.tally) <= {Oddity.TEXT_NUMBER}
+
+
+@pytest.mark.parametrize(
+    ("answers", "more", "fewer"),
+    [
+        ({}, set(), {20013}),
+        ({"picture_qp": True}, {20013}, set()),
+        ({"memory": False}, set(), {20013, 20039, 20040}),
+        ({"streams": "high_first"}, set(), {20013}),
+    ],
+    ids=["default", "picture_qp", "memory", "streams"],
+)
+async def test_metric_ids_of_one_page_only(answers: dict[str, Any], more: set[int], fewer: set[int]) -> None:
+    """They are known where they come and not missed where they do not; ids are kept as they came."""
+    async with stand(answers=answers) as here:
+        streams = await here.inspector.metrics(
+            APP, await here.room(), READ, await speakers(here), here.purse, here.tally
+        )
+        assert not here.tally
+    came = {stream.mid for stream in streams}
+    assert more <= came
+    assert not fewer & came
+    assert {20001, 20006, 20024} <= came
+    high, low = [np.mean(np.concatenate([s.value for s in streams if s.mid == mid])) for mid in (20024, 20006)]
+    assert bool(high > 5 * low) is (answers.get("streams") != "high_first")
+    assert not {20006, 20024} & WANTED  # so no signal depends on which of them is which
 
 
 async def test_the_other_spelling_of_the_peaks_is_found() -> None:

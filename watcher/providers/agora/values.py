@@ -44,6 +44,7 @@ class Oddity(StrEnum):
     CALL_GONE = "call_gone"  # a sampled call that the vendor no longer has
     HALVED = "halved"  # an answer too large to read: the next asks for half as many users
     UNREAD = "unread"  # left out, because the budget of this look was spent
+    LOSS_UNIT = "loss_unit"  # packet loss that is hardly, or not at all, in the unit that is configured
     OTHER_NAME = "other_name"  # the vendor knows a metric by its other spelling
     OTHER_ZONE = "other_zone"  # a day that does not begin at midnight UTC: filed under its date
 

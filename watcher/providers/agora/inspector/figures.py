@@ -64,10 +64,15 @@ class Value(NamedTuple):
 
 @dataclass(slots=True)
 class Votes:
-    """What every stream of a sample says: (product, quantity) -> window start -> call -> one value per stream."""
+    """What every stream of a sample says: (product, quantity) -> window start -> call -> one value per stream.
+
+    `lossy` values of packet loss were above 0, and `above_one` of them above 1, in the vendor's unit.
+    """
 
     loss_scale: float
     lines: Mapping[str, float]
+    lossy: int = 0
+    above_one: int = 0
     _found: dict[tuple[str, str], dict[int, dict[str, list[float]]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     )
@@ -79,6 +84,9 @@ class Votes:
             product = WEB if stream.web or stream.sid in web else NATIVE
             for (of, quantity), mids in _SOURCES.items():
                 if of == product and stream.mid in mids:
+                    if quantity.endswith("loss"):
+                        self.lossy += int(np.count_nonzero(stream.value > 0))
+                        self.above_one += int(np.count_nonzero(stream.value > 1))
                     values = gathered[product, quantity].setdefault((stream.sid, stream.peer), {})
                     for window, value in _means(stream):
                         values[window] = values.get(window, 0.0) + value
@@ -89,6 +97,11 @@ class Votes:
                     scaled = value * _BYTES if of_bitrate else min(value * self.loss_scale, 1.0)
                     if scaled > 0 or not of_bitrate:
                         self._found[key][window][call].append(scaled)
+
+    def forget_loss(self) -> None:
+        """Tell no packet loss: its unit is not what it is taken for."""
+        for key in [key for key in self._found if key[1].endswith("loss")]:
+            del self._found[key]
 
     def windows(self, product: str, signal: str) -> dict[int, Value]:
         """The values of a signal, by window start."""

@@ -31,6 +31,7 @@ from watcher.providers.agora.headcount import Headcount
 from watcher.providers.agora.inspector import choice
 from watcher.providers.agora.inspector.client import InspectorClient
 from watcher.providers.agora.inspector.figures import MEASURED, NATIVE, SAMPLED, WANTED, WEB, WIDTH, Value, Votes
+from watcher.providers.agora.inspector.lossunit import LossUnit
 from watcher.providers.agora.inspector.rows import Call
 from watcher.providers.agora.inspector.settings import MOST, CallInspector, CallLimits
 from watcher.providers.agora.inspector.share import Shares
@@ -82,6 +83,7 @@ class CallSample:
         self._clock = clock
         self._later = 0  # seconds that refusals have taught to stay back
         self._users = settings.users_per_call
+        self._unit = LossUnit(settings.loss)
         self._log = get("agora").bind(account=query.account)
 
     async def look(self, query: Query, covered: int | None, purse: Purse) -> Answer:
@@ -109,6 +111,7 @@ class CallSample:
         )
         running = [call for call in listed if call.runs_in(*asked)]
         whole = await self._sample(running, asked, purse, sampled, tally)
+        self._trust(sampled.votes, tally)
         answered = asked if whole or sampled.calls else Span(asked.start, asked.start)
         return Answer(
             query=query,
@@ -205,6 +208,13 @@ class CallSample:
         """
         end = asked.end if call.created >= asked.start else asked.start + WIDTH
         return Span(max(end - self._limits.calls.span + WIDTH, min(call.created, asked.start)), end)
+
+    def _trust(self, votes: Votes, tally: Tally) -> None:
+        """Whether packet loss is in the unit that the user says."""
+        before = self._unit.doubted
+        self._unit.check(votes, tally)
+        if self._unit.doubted and not before:
+            self._log.warning("loss_unit_doubted", configured=self._settings.loss)
 
     def _halve(self, tally: Tally) -> None:
         """An answer was too large to read: ask for fewer users from now on."""
