@@ -141,7 +141,9 @@ async def test_samples_do_not_touch_the_promised_gaps_of_the_live_queries(tmp_pa
     assert looks[True] >= 0.97 * looks[False]
 
 
-async def look(folder: Path, answers: dict[str, Any], **wish: str) -> dict[tuple[str, str], list[float]]:
+async def look(
+    folder: Path, answers: dict[str, Any], fault: str = "", **wish: str
+) -> dict[tuple[str, str], list[float]]:
     """What one look of the configured account's source tells of the lossy hour, oddities among it."""
     own = VirtualClock(epoch=BEGAN + 1200, jumping=True)
     told = story()
@@ -149,6 +151,7 @@ async def look(folder: Path, answers: dict[str, Any], **wish: str) -> dict[tuple
         "limits": {group: {"per_second": 1000} for group in ("call_lists", "call_details")},
         "answers": told["accounts"][0]["answers"] | answers,
     }
+    told["faults"] = [{"kind": fault}] if fault else []
     emulator = build_agora(reads(yaml.safe_dump(told), epoch=EPOCH), own)
     data: dict[str, Any] = world.config(folder, plan="premium")
     data["accounts"][0]["call_inspector"] = {"requests_per_day": CAP, "calls": 3, "users_per_call": 20, **wish}
@@ -163,6 +166,13 @@ async def look(folder: Path, answers: dict[str, Any], **wish: str) -> dict[tuple
 
 
 LOST = ("Native", "video_packet_loss_ratio")
+
+
+async def test_rows_that_come_twice_count_once(tmp_path: Path) -> None:
+    """A call, a user, a user's streams, one of them, a value: with the first of each twice, the figures stand."""
+    usual, other = await look(tmp_path, {}), await look(tmp_path, {}, fault="duplicates")
+    assert {kind for _, kind in other.keys() - usual.keys()} == {"repeated", "duplicate", "unsorted"}
+    assert {key: other[key] for key in usual} == usual
 
 
 @pytest.mark.parametrize(

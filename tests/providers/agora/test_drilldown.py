@@ -88,9 +88,11 @@ async def test_a_page_that_repeats_ends_the_pages() -> None:
     own = crowd(1000)
     page = own["sessions"](httpx.Request("GET", "https://api.example.com/", params={"page_no": "1"}))
     wire = vendor(own | {"sessions": lambda _: page})
-    found, _ = await drill(source(wire), 100, 100, Tally())
+    tally = Tally()
+    found, _ = await drill(source(wire), 100, 100, tally)
     assert found is not None
     assert len(found.sessions) == 100
+    assert tally[Oddity.REPEATED] == 100
     assert sum(r.url.path.endswith("sessions") for r in wire.requests) == 2
 
 

@@ -404,6 +404,31 @@ async def test_further_pages_of_the_list() -> None:
     assert [r.url.params.get("page_no") for r in wire.requests if r.url.path.endswith("lists")] == ["1", "2"]
 
 
+async def test_a_page_of_the_list_that_repeats_ends_the_pages() -> None:
+    """It would be a spend for nothing; the calls are there once, and the vendor is told on."""
+    rows = [call(f"c{n:03}") for n in range(100)]
+    wire = vendor({"lists": lambda _: listed(*rows, total_size=900), "sessions": lambda _: body("call_info", [])})
+    agora = source(wire, call_inspector=CALLS | {"pages": 5, "calls": 1})
+    found = await agora.look(query(agora), None, purse(9))
+    assert sum(r.url.path.endswith("lists") for r in wire.requests) == 2
+    assert found.oddities == {"repeated": 100}
+
+
+async def test_a_receiver_that_turns_to_the_low_stream_does_not_receive_both() -> None:
+    """High for half a minute, low for the rest: the mean of what came at each moment, whether the other is 0 or not."""
+    high, low = samples(800, ASKED.start, 30), samples(80, ASKED.start + 30, 30)
+    bare = [series(20009, 1, high), series(20030, 1, low)]
+    zeros = [
+        series(20009, 1, high + [(at, 0.0) for at, _ in low]),
+        series(20030, 1, [(at, 0.0) for at, _ in high] + low),
+    ]
+    both = [series(20009, 1, samples(800, ASKED.start, 60)), series(20030, 1, samples(80, ASKED.start, 60))]
+    for data, kbps in ((bare, 440), (zeros, 440), (both, 880)):
+        agora = source(vendor(town(a=[{"sid": "A", "data": data}])))
+        found = await agora.look(query(agora), None, purse(3))
+        assert points(found, "video_bitrate_bytes_per_second").value == pytest.approx([kbps * 125])
+
+
 async def test_muted_streams_do_not_pull_a_bitrate_down() -> None:
     """Whether a muted stream counts zeros is not documented: zeros say nothing of those that carry something."""
     user = {

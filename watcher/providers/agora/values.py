@@ -40,7 +40,8 @@ class Oddity(StrEnum):
     TOO_MANY = "too_many"  # groups beyond the documented number
     NO_ID = "no_id"  # a call or session without a readable id
     UNKNOWN_MID = "unknown_mid"  # a metric id that is in no list
-    REPEATED = "repeated"  # a call or session given twice: the first one holds
+    REPEATED = "repeated"  # a call, session or stream given twice: the first one holds
+    NO_ROWS = "no_rows"  # a success without the rows that it is about
     CALL_GONE = "call_gone"  # a sampled call that the vendor no longer has
     HALVED = "halved"  # an answer too large to read: the next asks for half as many users
     UNREAD = "unread"  # left out, because the budget of this look was spent

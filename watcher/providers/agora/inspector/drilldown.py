@@ -108,6 +108,8 @@ async def _sessions(
         page = await client.sessions(app_id, call.id, span, purse, tally, page=number)
         before = len(found)
         found |= {session.sid: session for session in page.sessions}
+        if again := before + len(page.sessions) - len(found):
+            tally[Oddity.REPEATED] += again
         if page.page.last or len(found) == before:  # the last page, or one that repeats
             break
         number += 1

@@ -148,9 +148,12 @@ class CallSample:
                 tally[Oddity.UNREAD] += 1
                 break
             got = await self._client.lists(self._app_id, span, purse, tally, page=number)
+            before = len(found)
             found |= {call.id: call for call in got.calls}
+            if again := before + len(got.calls) - len(found):
+                tally[Oddity.REPEATED] += again
             unseen = max(0, got.page.total - len(found))
-            if got.page.last:
+            if got.page.last or len(found) == before:  # the last page, or one that repeats
                 break
         return list(found.values()), unseen
 
