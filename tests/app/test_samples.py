@@ -235,6 +235,23 @@ async def test_the_unit_of_loss_in_the_whole_program(
     assert ('kind="loss_unit"' in metrics) is not bool(pages)
 
 
+async def test_standard_has_samples_alone(tmp_path: Path, clock: VirtualClock) -> None:
+    """One request a second, five minutes late, an hour at most: a page all the same, its share by peaks."""
+    await clock.sleep_until(BEGAN - HOUR)
+    told = story() | {"accounts": [story()["accounts"][0] | {"plan": "standard", "quota": {"strict": False}}]}
+    here = world.World(clock=clock, folder=tmp_path, story=told, epoch=EPOCH)
+    data: dict[str, Any] = world.config(tmp_path, plan="standard", rules_text="rules:" + LOSS)
+    data["accounts"][0]["call_inspector"] = {"requests_per_day": 900, "calls": 3, "users_per_call": 20}
+    report = await here.live(data, 3 * HOUR)
+    (page,) = report["alerts"]
+    assert (page["labels"]["product"], page["fired_at"]) == ("Native", "2026-01-01T12:04:00Z")
+    assert page["ended_at"] is not None
+    said = here.senders["pager"].accepted[0].notification.text
+    assert "sample of 17 of about 1581 users (1.1%)" in said  # really 1,367: the peaks of what ran in that minute
+    assert set(spent(here.emulator)["refused"].values()) == {0}
+    assert report["points"]["lost"] == 0
+
+
 @pytest.mark.parametrize(("cap", "read"), [(200, 990), (40, 20 * (40 - 11)), (11, 0)])
 async def test_a_drill_down_of_a_thousand_users_stays_within_the_cap(clock: VirtualClock, cap: int, read: int) -> None:
     """By the vendor's own count, to the request, at two a second; 61 are enough for all of them."""
