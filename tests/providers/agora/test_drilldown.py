@@ -77,6 +77,16 @@ async def test_the_cap_is_kept_to_the_request(cap: int, by_purse: bool) -> None:
     assert tally[Oddity.UNREAD] == (len(found.sessions) - read if len(found.sessions) else 0)
 
 
+async def test_a_percentage_is_no_fraction_here_either() -> None:
+    """Then a call as a whole tells no loss, and how many values say so."""
+    tally, wish = Tally(), CallInspector(requests_per_day=1000, loss="ratio")
+    client = source(vendor(crowd(40))).inspector
+    found = await drill_down(client, APP, LISTING, SPAN, wish, purse(9), tally, most=9)
+    assert found is not None
+    assert found.rows("Native", "video_packet_loss_ratio", "sdk") == ()
+    assert tally == {Oddity.LOSS_UNIT: 40}
+
+
 async def test_nothing_runs() -> None:
     """Then the list is all that was asked."""
     wire = vendor({"lists": lambda _: listed()})

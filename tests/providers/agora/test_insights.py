@@ -127,6 +127,15 @@ async def test_both_spellings_of_the_peaks() -> None:
     assert caught.value.reason is Reason.REQUEST
 
 
+async def test_only_a_bad_request_is_asked_in_the_other_spelling() -> None:
+    """A quota that is spent is no matter of words."""
+    wire = vendor({"usage/by_time": lambda _: {"code": 300, "message": "qpd limit error", "data": None}})
+    agora, spent = source(wire, HandClock(NOON), {"daily_peak_users"}), purse(2)
+    with pytest.raises(ProviderError) as caught:
+        await agora.look(query(agora, "daily_peak_users"), None, spent)
+    assert (caught.value.reason, spent.spent, len(wire.requests)) == (Reason.DAY_QUOTA, 1, 1)
+
+
 async def test_a_row_may_have_either_spelling() -> None:
     """Whatever was asked for."""
     wire = vendor({"usage/by_time": lambda _: {"code": 200, "data": [{"peakCurrentUsers": 5, "ts": T - DAY}]}})

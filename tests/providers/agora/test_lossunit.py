@@ -74,6 +74,23 @@ async def test_what_was_seen_once_holds_for_later_looks() -> None:
         assert found.oddities == {}
 
 
+@pytest.mark.parametrize(("value", "odd"), [(0.5, [{}, {}, {}, {"loss_unit": 300}]), (0.0, [{}] * 4)])
+async def test_a_doubt_leaves_the_figures(value: float, odd: list[dict[str, int]]) -> None:
+    """Small losses may be small: they are told, and counted; where nothing is lost nothing is doubted."""
+    rows = [{"sid": "A", "data": [series(20018, 1, [(at, value) for at in range(START, START + 600, 2)])]}]
+    wire = vendor(
+        {
+            "lists": lambda _: listed(call("a")),
+            "sessions": lambda _: body("call_info", [session("A")]),
+            "metrics": lambda _: body("metrics", rows),
+        }
+    )
+    agora = source(wire)
+    found = [await agora.look(query(agora), None, purse(3)) for _ in odd]
+    assert [answer.oddities for answer in found] == odd
+    assert all("video_packet_loss_ratio" in told(answer) for answer in found)
+
+
 async def test_uplinks_prove_nothing_that_is_not_told() -> None:
     """Only values that are read weigh: what the sender lost is not asked for."""
     data = [series(20017, 0, [(START + 2, 50)]), series(20018, 1, [(START + 2, 0.5)])]

@@ -175,6 +175,21 @@ async def test_a_minute_that_real_time_has_not_told_yet_follows_the_peaks() -> N
     assert found.worst(loss, ASKED.start + 60).startswith("sample of 3 of 15 users (20.0%)")
 
 
+async def test_a_count_of_before_the_sample_serves_too() -> None:
+    """Real-time last looked twenty minutes ago: what the peaks were worth then they are worth now."""
+    clock = HandClock(T - 1200)
+    own = town(a=[native("A", 5.0)], b=[native("B1", 9.0), native("B2", 9.0)])
+    own["lists"] = lambda _: listed(call("b", call_pcu=20, created_ts=T - 9000), call("a", created_ts=T - 9000))
+    agora = source(vendor(own | counts(Native=dict.fromkeys(SLOTS, 15.0), WebRTC={})), clock)
+    await counted(agora)
+    clock.advance(1200)
+    found = await agora.look(query(agora), None, purse(5))
+    assert points(found, "sampled_users_ratio", "").value == pytest.approx([3 / 15] * 10)
+    assert found.worst is not None
+    said = found.worst(points(found, "video_packet_loss_ratio").series, END)
+    assert said.startswith("sample of 3 of about 15 users (20.0%)")
+
+
 async def test_who_has_left_is_no_part_of_the_sample_any_more() -> None:
     """In each minute those drawn who were there, a rejoin as the same user; and no part is more than the whole."""
     own = town(a=[native(f"A{n}", 5.0) for n in range(4)])
