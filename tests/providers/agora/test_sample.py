@@ -419,6 +419,21 @@ async def test_further_pages_of_the_list() -> None:
     assert [r.url.params.get("page_no") for r in wire.requests if r.url.path.endswith("lists")] == ["1", "2"]
 
 
+@pytest.mark.parametrize(("more", "count"), [({"total_size": 350}, 150), ({"total_size": 100, "has_more": True}, 1)])
+async def test_calls_beyond_the_pages_are_counted(more: dict[str, Any], count: int) -> None:
+    """The largest call may be among them; how many they are only `total_size` says, where it counts all."""
+    rows = [call(f"c{n:03}") for n in range(200)]
+
+    def pages(request: httpx.Request) -> dict[str, Any]:
+        number = int(request.url.params["page_no"])
+        return listed(*rows[100 * (number - 1) : 100 * number], **more)
+
+    wire = vendor({"lists": pages, "sessions": lambda _: body("call_info", [])})
+    agora = source(wire, call_inspector=CALLS | {"pages": 2, "calls": 1})
+    found = await agora.look(query(agora), None, purse(9))
+    assert found.oddities == {"unlisted": count}
+
+
 async def test_a_page_of_the_list_that_repeats_ends_the_pages() -> None:
     """It would be a spend for nothing; the calls are there once, and the vendor is told on."""
     rows = [call(f"c{n:03}") for n in range(100)]

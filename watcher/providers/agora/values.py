@@ -42,6 +42,7 @@ class Oddity(StrEnum):
     UNKNOWN_MID = "unknown_mid"  # a metric id that is in no list
     REPEATED = "repeated"  # a call, session or stream given twice: the first one holds
     NO_ROWS = "no_rows"  # a success without the rows that it is about
+    UNLISTED = "unlisted"  # calls beyond the pages that the user allows: older than those listed, maybe over
     CALL_GONE = "call_gone"  # a sampled call that the vendor no longer has
     HALVED = "halved"  # an answer too large to read: the next asks for half as many users
     UNREAD = "unread"  # left out, because the budget of this look was spent

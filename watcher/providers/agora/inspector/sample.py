@@ -155,6 +155,8 @@ class CallSample:
             unseen = max(0, got.page.total - len(found))
             if got.page.last or len(found) == before:  # the last page, or one that repeats
                 break
+        else:
+            tally[Oddity.UNLISTED] += max(unseen, 1)
         return list(found.values()), unseen
 
     async def _sample(self, running: list[Call], asked: Span, purse: Purse, sampled: _Sampled, tally: Tally) -> bool:
