@@ -324,7 +324,7 @@ def _accounts(accounts: Sequence[AccountHealth], now: float) -> Iterator[Metric]
     )
     yield _gauges(
         "watcher_query_data_age_limit_seconds",
-        "Age from which that window counts as stale: twice the promised gap, and the vendor's delay.",
+        "Age from which that window counts as stale: twice the promised gap, or one and a day, and the vendor's delay.",
         ("account", "query"),
         [((a.account, q), limit) for a in accounts for q, limit in a.age_limits.items()],
     )

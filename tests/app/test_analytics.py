@@ -22,9 +22,11 @@ from watcher.emulator.agora import Emulator, build_agora
 from watcher.emulator.scenario import reads
 from watcher.errors import ProviderError, Reason
 from watcher.model import Span
+from watcher.providers.agora.insights.client import Dimension as InsightDimension
 from watcher.providers.agora.insights.client import InsightClient
 from watcher.providers.agora.insights.settings import METRICS
 from watcher.providers.agora.inspector.client import Dimension, Freeze, InspectorClient, PerMinute
+from watcher.providers.agora.inspector.figures import WANTED
 from watcher.providers.agora.inspector.rows import Session
 from watcher.providers.agora.inspector.streams import MIDS
 from watcher.providers.agora.settings import AgoraAccount
@@ -176,6 +178,32 @@ async def test_contradictions_that_change_nothing(answers: dict[str, Any]) -> No
         assert set(other.tally) <= {Oddity.TEXT_NUMBER}
 
 
+@pytest.mark.parametrize(
+    ("answers", "more", "fewer"),
+    [
+        ({}, set(), {20013}),
+        ({"picture_qp": True}, {20013}, set()),
+        ({"memory": False}, set(), {20013, 20039, 20040}),
+        ({"streams": "high_first"}, set(), {20013}),
+    ],
+    ids=["default", "picture_qp", "memory", "streams"],
+)
+async def test_metric_ids_of_one_page_only(answers: dict[str, Any], more: set[int], fewer: set[int]) -> None:
+    """They are known where they come and not missed where they do not; ids are kept as they came."""
+    async with stand(answers=answers) as here:
+        streams = await here.inspector.metrics(
+            APP, await here.room(), READ, await speakers(here), here.purse, here.tally
+        )
+        assert not here.tally
+    came = {stream.mid for stream in streams}
+    assert more <= came
+    assert not fewer & came
+    assert {20001, 20006, 20024} <= came
+    high, low = [np.mean(np.concatenate([s.value for s in streams if s.mid == mid])) for mid in (20024, 20006)]
+    assert bool(high > 5 * low) is (answers.get("streams") != "high_first")
+    assert not {20006, 20024} & WANTED  # so no signal depends on which of them is which
+
+
 async def test_the_other_spelling_of_the_peaks_is_found() -> None:
     """A server that knows peakCurrent only costs one further request, once; the figures are the same."""
     async with stand() as usual, stand(answers={"peaks": "current"}) as other:
@@ -202,18 +230,46 @@ async def test_days_that_begin_in_china_keep_their_stamps() -> None:
         assert [at % DAY // HOUR for at in column.start.tolist()] == [16, 16, 16]
 
 
-async def test_long_spellings_of_dimensions() -> None:
-    """Quality is asked for as the examples do it, usage as its table does it: the former alone refuse usage."""
-    async with stand(answers={"dimensions": "long"}) as here:
-        groups = await here.insights.by_group(
-            APP, "daily_video_freeze_ratio", "Native", DAYS, here.purse, here.tally, dimension="sdk"
-        )
-        assert groups
-        with pytest.raises(ProviderError) as refused:
+@pytest.mark.parametrize(("known", "further"), [("both", 0), ("long", 1), ("short", 2)])
+async def test_both_spellings_of_dimensions(known: str, further: int) -> None:
+    """The vendor's pages disagree about two of them: on code 400 the other one is tried, once for all that follow."""
+
+    asked: list[tuple[str, InsightDimension, tuple[str, ...]]] = [
+        ("daily_video_freeze_ratio", "sdk", ()),
+        ("daily_audio_freeze_ratio", "net", ()),
+        ("daily_users", "sdk", ("4.1.1",)),
+        ("daily_users", "os", ()),
+    ]
+
+    async def ask(here: Stand) -> list[Any]:
+        return [
             await here.insights.by_group(
-                APP, "daily_users", "", DAYS, here.purse, here.tally, dimension="sdk", names=("4.1.1",)
+                APP, signal, "Native", DAYS, here.purse, here.tally, dimension=dimension, names=names
             )
-        assert refused.value.reason is Reason.REQUEST
+            for _ in range(2)
+            for signal, dimension, names in asked
+        ]
+
+    async with stand() as usual, stand(answers={"dimensions": known}) as here:
+        found = await ask(here)
+        assert all(found)
+        assert found == await ask(usual)
+        assert here.purse.spent == usual.purse.spent + further
+        assert here.tally == ({Oddity.OTHER_NAME: further} if further else {})
+
+
+async def test_the_other_spelling_of_a_peak_as_a_whole() -> None:
+    """Aggregation knows the peaks by the same names as days do, and what one has learned serves the other."""
+    async with stand() as usual, stand(answers={"peaks": "current"}) as other:
+        found = [
+            await here.insights.by_group(APP, "daily_peak_users", "", DAYS, here.purse, here.tally)
+            for here in (usual, other, other)
+        ]
+        assert found[0]
+        assert found[0] == found[1] == found[2]
+        await other.insights.by_time(APP, "daily_peak_users", "", DAYS, "1d", other.purse, other.tally)
+        assert (usual.purse.spent, other.purse.spent) == (1, 2)  # the first of a look is spent already
+        assert other.tally == {Oddity.OTHER_NAME: 1}
 
 
 @pytest.mark.parametrize(

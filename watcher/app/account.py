@@ -382,15 +382,23 @@ class AccountLoop:
         self._bell.set()
 
 
+def age_limit(query: Query, gap: float) -> float:
+    """How old a query's newest window may be, in seconds: twice the promised gap, plus the vendor's delay.
+
+    Of days, which are longer than the gap, one gap and the next day: that one cannot be read before it is over.
+    """
+    return gap + max(gap, query.width) + query.delay
+
+
 def overdue(gaps: Mapping[str, float], loop: AccountLoop) -> bool:
-    """Whether the newest answered window of every query is older than twice the promised gap plus the vendor's delay.
+    """Whether the newest answered window of every query is older than its age limit.
 
     Data age, not failed looks: whatever keeps the daemon from looking (a clock, a disk, a mistake), this sees it. Of
     every query, since after an outage one after the other is caught up with.
     """
     vendor_now = loop.ledger.vendor_now()
     return bool(loop.covered) and all(
-        vendor_now - until > 2 * gaps.get(query, loop.queries[query].reach) + loop.queries[query].delay
+        vendor_now - until > age_limit(loop.queries[query], gaps.get(query, loop.queries[query].reach))
         for query, until in loop.covered.items()
         if query in loop.queries
     )

@@ -1,7 +1,7 @@
 """What the parts know, as the metrics want it: read at each scrape, written nowhere.
 
 A series' age limit is twice the longest gap that the schedule promises for its query, plus the vendor's delay (design,
-section 8): older than that, the last value would be a memory shown as a fact.
+section 8; of days, `account.age_limit`): older than that, the last value would be a memory shown as a fact.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import asdict
 
 from watcher import __version__
 from watcher.alerts.outbox import Outbox
-from watcher.app.account import AccountLoop
+from watcher.app.account import AccountLoop, age_limit
 from watcher.app.recorder import Recorder
 from watcher.config import AccountConfig, Config
 from watcher.metrics import AccountHealth, PoolHealth, QuotaHealth, RuleHealth, SeriesValue, Snapshot, TargetHealth
@@ -67,7 +67,7 @@ def take(
 def _values(account: AccountConfig, loop: AccountLoop | None) -> Iterator[SeriesValue]:
     if loop is None:
         return
-    limits = {s: 2 * account.gaps[query.id] + query.delay for query in account.queries for s in query.series}
+    limits = {s: age_limit(query, account.gaps[query.id]) for query in account.queries for s in query.series}
     ahead = loop.ledger.offset
     for series, value, ended_at in loop.engine.newest():
         if series in limits:
@@ -90,7 +90,7 @@ def _account(account: AccountConfig, loop: AccountLoop, now: float) -> AccountHe
         oddities=loop.oddities,
         limits=asdict(losses),
         covered_at={state.query.id: state.covered_until for state in loop.states},
-        age_limits={q.id: 2 * account.gaps.get(q.id, q.reach) + q.delay for q in account.queries},
+        age_limits={q.id: age_limit(q, account.gaps.get(q.id, q.reach)) for q in account.queries},
         quotas=[
             QuotaHealth(
                 pool=u.pool,

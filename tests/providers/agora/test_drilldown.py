@@ -77,6 +77,16 @@ async def test_the_cap_is_kept_to_the_request(cap: int, by_purse: bool) -> None:
     assert tally[Oddity.UNREAD] == (len(found.sessions) - read if len(found.sessions) else 0)
 
 
+async def test_a_percentage_is_no_fraction_here_either() -> None:
+    """Then a call as a whole tells no loss, and how many values say so."""
+    tally, wish = Tally(), CallInspector(requests_per_day=1000, loss="ratio")
+    client = source(vendor(crowd(40))).inspector
+    found = await drill_down(client, APP, LISTING, SPAN, wish, purse(9), tally, most=9)
+    assert found is not None
+    assert found.rows("Native", "video_packet_loss_ratio", "sdk") == ()
+    assert tally == {Oddity.LOSS_UNIT: 40}
+
+
 async def test_nothing_runs() -> None:
     """Then the list is all that was asked."""
     wire = vendor({"lists": lambda _: listed()})
@@ -88,9 +98,11 @@ async def test_a_page_that_repeats_ends_the_pages() -> None:
     own = crowd(1000)
     page = own["sessions"](httpx.Request("GET", "https://api.example.com/", params={"page_no": "1"}))
     wire = vendor(own | {"sessions": lambda _: page})
-    found, _ = await drill(source(wire), 100, 100, Tally())
+    tally = Tally()
+    found, _ = await drill(source(wire), 100, 100, tally)
     assert found is not None
     assert len(found.sessions) == 100
+    assert tally[Oddity.REPEATED] == 100
     assert sum(r.url.path.endswith("sessions") for r in wire.requests) == 2
 
 

@@ -37,23 +37,27 @@ def values(found: Answer) -> dict[tuple[str, str], list[float]]:
 
 
 async def test_days_from_query_to_points() -> None:
-    """Each signal is a request; quality by product and with its product said, usage as a whole; minutes are seconds."""
-    wire = vendor({"quality/by_time": days, "usage/by_time": days})
+    """Each series is a request; quality by product and with its product said, usage as a whole; minutes are seconds."""
+    wire = vendor(dict.fromkeys(("quality/by_time", "usage/by_time"), lambda request: answer(days(request))))
     needed = {"daily_audio_freeze_ratio", "daily_video_freeze_ratio", "daily_users", "daily_media_seconds"}
-    agora = source(wire, HandClock(NOON), needed, quotas={"insights": {"per_minute": 10}})
-    own = query(agora, "daily")
-    assert (own.width, own.requests, own.pools, own.family) == (DAY, 5, ("acme/insights",), "insights")
-    spent = purse(5)
-    found = await agora.look(own, T - DAY, spent)
-    assert (spent.spent, found.asked, found.settled) == (5, Span(T - 3 * DAY, T), T - 2 * DAY)
-    assert values(found) == {
+    agora = source(wire, HandClock(NOON), needed)
+    own = [q for q in agora.queries if q.family == "insights"]
+    assert {(q.width, q.requests, q.most_requests, q.pools) for q in own} == {(DAY, 1, 1, ("acme/insights",))}
+    found: dict[tuple[str, str], list[float]] = {}
+    for each in own:
+        spent = purse(2)
+        answered = await agora.look(each, T - DAY, spent)
+        assert (spent.spent, answered.asked, answered.settled) == (1, Span(T - 3 * DAY, T), T - 2 * DAY)
+        assert answered.oddities == {}
+        assert {p.start.tolist()[-1] for p in answered.points} == {T - DAY}
+        found |= values(answered)
+    assert found == {
         ("daily Native", "daily_video_freeze_ratio"): [0.25] * 3,
         ("daily WebRTC", "daily_video_freeze_ratio"): [0.25] * 3,
         ("daily Native", "daily_audio_freeze_ratio"): [0.25] * 3,
         ("", "daily_users"): [7.0] * 3,
         ("", "daily_media_seconds"): [420.0] * 3,
     }
-    assert {p.start.tolist()[-1] for p in found.points} == {T - DAY}
     assert dict(wire.requests[0].url.params) == {
         "startTs": str(T - 3 * DAY),
         "endTs": str(T - 1),
@@ -63,7 +67,6 @@ async def test_days_from_query_to_points() -> None:
         "aggregateGranularity": "1d",
     }
     assert "productType" not in wire.requests[-1].url.params
-    assert found.oddities == {}
 
 
 async def test_each_day_is_read_again_until_it_was_computed_anew() -> None:
@@ -74,7 +77,7 @@ async def test_each_day_is_read_again_until_it_was_computed_anew() -> None:
     covered: int | None = T - 3 * DAY
     asked: set[int] = set()
     for _ in range(24):
-        found = await agora.look(query(agora, "daily"), covered, purse(1))
+        found = await agora.look(query(agora, "daily_users"), covered, purse(1))
         covered = found.asked.end
         if found.asked.start <= T - DAY < found.asked.end:
             asked.add(int(clock.now() - T) // DAY)
@@ -91,7 +94,7 @@ async def test_days_stay_strictly_inside_the_plan(plan: str, delay: int, span: i
         now = T + hour * HOUR
         agora = source(wire, HandClock(now), {"daily_users"}, plan=plan)
         for covered in (None, T, T - 4 * DAY, T - 60 * DAY, T + 5 * DAY):
-            found = await agora.look(query(agora, "daily"), covered, purse(1))
+            found = await agora.look(query(agora, "daily_users"), covered, purse(1))
             start, end = (int(wire.requests[-1].url.params[name]) for name in ("startTs", "endTs"))
             assert end < now - delay * HOUR
             assert end - start < span * DAY
@@ -110,7 +113,7 @@ async def test_both_spellings_of_the_peaks() -> None:
 
     wire = vendor({"usage/by_time": old})
     agora = source(wire, HandClock(NOON), {"daily_peak_users"})
-    own = query(agora, "daily")
+    own = query(agora, "daily_peak_users")
     assert (own.requests, own.most_requests) == (1, 2)
     spent = purse(2)
     found = await agora.look(own, None, spent)
@@ -124,18 +127,28 @@ async def test_both_spellings_of_the_peaks() -> None:
     assert caught.value.reason is Reason.REQUEST
 
 
+async def test_only_a_bad_request_is_asked_in_the_other_spelling() -> None:
+    """A quota that is spent is no matter of words."""
+    wire = vendor({"usage/by_time": lambda _: {"code": 300, "message": "qpd limit error", "data": None}})
+    agora, spent = source(wire, HandClock(NOON), {"daily_peak_users"}), purse(2)
+    with pytest.raises(ProviderError) as caught:
+        await agora.look(query(agora, "daily_peak_users"), None, spent)
+    assert (caught.value.reason, spent.spent, len(wire.requests)) == (Reason.DAY_QUOTA, 1, 1)
+
+
 async def test_a_row_may_have_either_spelling() -> None:
     """Whatever was asked for."""
     wire = vendor({"usage/by_time": lambda _: {"code": 200, "data": [{"peakCurrentUsers": 5, "ts": T - DAY}]}})
     agora = source(wire, HandClock(NOON), {"daily_peak_users"})
-    assert values(await agora.look(query(agora, "daily"), None, purse(2))) == {("", "daily_peak_users"): [5.0]}
+    found = await agora.look(query(agora, "daily_peak_users"), None, purse(2))
+    assert values(found) == {("", "daily_peak_users"): [5.0]}
 
 
 async def test_days_that_begin_at_midnight_in_china() -> None:
     """Some pages of the vendor show them: each is filed under its own date, and counted."""
     rows = [{"userCount": 5, "ts": T - 32 * HOUR}, {"userCount": 6, "ts": T - 8 * HOUR - 30 * DAY}]
     agora = source(vendor({"usage/by_time": lambda _: {"code": 200, "data": rows}}), HandClock(NOON), {"daily_users"})
-    found = await agora.look(query(agora, "daily"), None, purse(1))
+    found = await agora.look(query(agora, "daily_users"), None, purse(1))
     assert found.points[0].start.tolist() == [T - DAY]
     assert found.oddities == {"other_zone": 2, "outside": 1}
 
@@ -153,17 +166,9 @@ async def test_bent_days() -> None:
     replies: list[Any] = [rows, None]
     wire = vendor({"quality/by_time": lambda _: {"code": 200, "message": "null", "data": replies.pop(0)}})
     agora = source(wire, HandClock(NOON), {"daily_video_freeze_ratio"})
-    found = await agora.look(query(agora, "daily"), None, purse(2))
+    found = await agora.look(query(agora, "daily Native/daily_video_freeze_ratio"), None, purse(2))
     assert values(found) == {("daily Native", "daily_video_freeze_ratio"): [0.6]}
     assert found.oddities == {"no_value": 2, "text_number": 1, "impossible": 1, "not_a_row": 1, "duplicate": 1}
-
-
-async def test_a_budget_that_ends_answers_for_nothing() -> None:
-    """Half of the signals would leave the others' days unasked for: all of them are read again."""
-    agora = source(vendor({"usage/by_time": days}), HandClock(NOON), {"daily_users", "daily_joins"})
-    found = await agora.look(query(agora, "daily"), T - DAY, purse(1))
-    assert (found.points, found.asked) == ((), Span(T - 3 * DAY, T - 3 * DAY))
-    assert found.oddities == {"unread": 1}
 
 
 async def test_groups_of_a_day() -> None:
@@ -244,17 +249,3 @@ async def test_hours_without_anybody_are_not_normal(signal: str, kept: list[floa
     [points] = found.points
     assert points.value.tolist()[: len(kept)] == kept
     assert found.oddities.get("empty_hour", 0) == dropped
-
-
-@pytest.mark.parametrize(("plan", "looks"), [("premium", 10), ("enterprise", 3)])
-async def test_a_look_of_days_is_one_minute_of_requests(plan: str, looks: int) -> None:
-    """The minute's quota ends a look, and half of one answers for nothing: with more it would never be answered."""
-    settings = account(plan=plan)
-    queries = [q for q in AGORA.queries(settings, frozenset(METRICS)) if "/daily" in q.id]
-    quotas = [q for pool in AGORA.pools(settings) if pool.family == "insights" for q in pool.quotas]
-    minute = min(q.allowed for q in quotas)
-    assert len(queries) == len({q.id for q in queries}) == looks
-    assert all(q.requests == len(q.series) <= q.most_requests <= minute for q in queries)
-    asked = [(s.product, s.signal) for q in queries for s in q.series]
-    assert len(asked) == len(set(asked)) == 17
-    assert {signal for _, signal in asked} == set(METRICS)

@@ -135,6 +135,47 @@ async def test_metrics_become_streams() -> None:
     assert tally == {Oddity.UNASKED: 1}
 
 
+async def test_a_stream_that_comes_twice_is_read_once() -> None:
+    """A session or a series given again adds nothing: twice the loss would be a page about nobody."""
+    own = {"sid": "A", "data": [series(20018, 7, [(T - 590, 3)]), series(20018, 7, [(T - 590, 9)])]}
+    again = {"sid": "A", "data": [series(20018, 7, [(T - 590, 9)]), series(20018, 8, [(T - 590, 1)])]}
+    api, tally = source(vendor({"metrics": lambda _: body("metrics", [own, again])})).inspector, Tally()
+    found = await api.metrics(APP, "c1", SPAN, ["A"], purse(1), tally)
+    assert [(s.peer, s.value.tolist()) for s in found] == [(7, [3.0]), (8, [1.0])]
+    assert tally == {Oddity.REPEATED: 2}
+
+
+async def test_a_success_without_its_rows_is_counted() -> None:
+    """That a key is missing is no proof that nobody is in calls; null is what an empty answer may say."""
+    bare: dict[str, Any] = {"code": 200, "message": "", "requestId": "1"}
+    nothing: dict[str, Any] = {"call_lists": None, "call_info": None, "metrics": None}
+    for told, count in ((bare, 3), (bare | nothing, 0)):
+        wire = vendor({name: lambda _, told=told: told for name in ("lists", "sessions", "metrics")})  # type: ignore[misc]
+        api, tally = source(wire), Tally()
+        assert (await api.inspector.lists(APP, SPAN, purse(1), tally)).calls == ()
+        assert (await api.inspector.sessions(APP, "c1", SPAN, purse(1), tally)).sessions == ()
+        assert await api.inspector.metrics(APP, "c1", SPAN, ["A"], purse(1), tally) == ()
+        assert dict(tally) == ({Oddity.NO_ROWS: count} if count else {})
+
+
+async def test_freeze_rates_in_percent_are_no_order() -> None:
+    """One that cannot be a share says that the list's are none: else the worst call would be the best of them."""
+    rows = [call("a", call_video_freeze_rate=12), call("b", call_video_freeze_rate=0.9, call_audio_freeze_rate=0.5)]
+    api, tally = source(vendor({"lists": lambda _: listed(*rows)})).inspector, Tally()
+    found = (await api.lists(APP, SPAN, purse(1), tally)).calls
+    assert [(c.video_freeze, c.audio_freeze) for c in found] == [(None, None)] * 2
+    assert tally == {Oddity.IMPOSSIBLE: 1}
+
+
+async def test_minutes_that_were_not_asked_for() -> None:
+    """Those that touch the span are there, though its start is no minute's; others are counted."""
+    rows = [{"ts": at, "value": 1} for at in (T - 660, T - 600, T - 360, T - 300, T)]
+    api, tally = source(vendor({"statistics/time": lambda _: body("data", rows)})).inspector, Tally()
+    found = await api.by_minute(APP, "c1", Span(T - 590, T - 300), "user_count", purse(1), tally)
+    assert found.start.tolist() == [T - 600, T - 360]
+    assert tally == {Oddity.OUTSIDE: 3}
+
+
 async def test_only_wanted_metrics_are_read() -> None:
     """Others are not even looked into: their values may be anything."""
     rows = [{"sid": "A", "data": [{"mid": 20001, "kvs": "anything", "peer_uid": 0}, series(20018, 1, [(T - 590, 1)])]}]

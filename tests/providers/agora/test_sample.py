@@ -11,6 +11,7 @@ from tests.providers.agora.stage import CALLS, T, body, call, listed, purse, que
 from tests.providers.doubles import APP, FakePurse, HandClock, answer
 from watcher.errors import ProviderError, Reason
 from watcher.model import Answer, Points, Source, Span
+from watcher.providers.agora.source import AgoraSource
 
 DELAY = 150  # Premium
 END = T - 180  # the newest whole minute that is strictly older than that
@@ -96,7 +97,7 @@ async def test_a_platform_called_web_is_web_although_no_metric_says_so() -> None
 
 
 async def test_the_share_of_the_sample_is_said() -> None:
-    """On a gauge and in the message: users drawn of the most at once in each running call, and of unlisted calls."""
+    """On a gauge and in the message alike; without a count, by the peaks of running calls, and of unlisted ones."""
     own = town(a=[native(f"A{n}", 5.0) for n in range(8)], b=[native("B1", 9.0)])
     own["lists"] = lambda _, rows=own["lists"]: rows(_) | {"total_size": 12, "has_more": True}
     agora = source(vendor(own))
@@ -107,9 +108,122 @@ async def test_the_share_of_the_sample_is_said() -> None:
     assert found.worst is not None
     loss = points(found, "video_packet_loss_ratio").series
     said = found.worst(loss, END)
-    assert said == "sample of 4 of 100 users (4.0%): room-b 9.0% of 1 streams, room-a 5.0% of 3 streams"
-    assert found.worst(loss, END + 600) == "sample of 4 of 100 users (4.0%)"
+    assert said == "sample of 4 of about 100 users (4.0%): room-b 9.0% of 1 streams, room-a 5.0% of 3 streams"
+    assert found.worst(loss, END + 600) == "sample of 4 of about 100 users (4.0%)"
     assert found.worst(share.series, END) == ""
+
+
+def counts(**products: dict[int, float]) -> Any:
+    """Real-time's users, slot by slot."""
+
+    def users(request: httpx.Request) -> httpx.Response:
+        start, end = (int(request.url.params[name]) for name in ("startTs", "endTs"))
+        found = products[request.url.params["productType"]]
+        rows = [{"userCount": n, "ts": at} for at, n in found.items() if start <= at < end]
+        return answer({"code": 200, "data": rows})
+
+    return {"/beta/realtime/usage/by_time_20sec": users}
+
+
+async def counted(agora: AgoraSource) -> None:
+    """Let real-time look once at the users of both products."""
+    for product in ("Native", "WebRTC"):
+        await agora.look(query(agora, f"{product}/users"), None, purse(1))
+
+
+LAST = END - 60
+SLOTS = range(T - 3000, T, 20)
+
+
+async def test_the_share_is_of_the_users_whom_real_time_counted_in_that_minute() -> None:
+    """Not of the peaks, which calls do not reach together; both products; the mean over the minute; gauge and page."""
+    native_users = dict.fromkeys(SLOTS, 30.0) | {LAST: 10.0, LAST + 20: 20.0, LAST + 40: 0.0}
+    own = town(a=[native("A", 5.0)], b=[native("B1", 9.0), native("B2", 9.0)])
+    agora = source(vendor(own | counts(Native=native_users, WebRTC=dict.fromkeys(SLOTS, 2.0))))
+    await counted(agora)
+    found = await agora.look(query(agora), None, purse(5))
+    share = points(found, "sampled_users_ratio", "")
+    assert share.value == pytest.approx([3 / 32] * 9 + [3 / 12])
+    assert found.worst is not None
+    loss = points(found, "video_packet_loss_ratio").series
+    assert found.worst(loss, END).startswith("sample of 3 of 12 users (25.0%): room-b")
+    assert found.worst(loss, END - 60).startswith("sample of 3 of 32 users (9.4%): room-b")
+    assert found.worst(loss, END + 60) == "sample of 3 of about 12 users (25.0%)"
+
+
+async def test_a_minute_that_real_time_has_not_told_yet_follows_the_peaks() -> None:
+    """Its looks are up to half an hour apart: the nearest counted minute scales the peaks; new calls add theirs."""
+    own = town(a=[native("A", 5.0)], b=[native("B1", 9.0), native("B2", 9.0)])
+    new = call("new", created_ts=LAST, call_pcu=60)
+    own["lists"] = lambda _: listed(
+        new, call("b", call_pcu=20), call("a"), call("old", destroyed_ts=LAST - 480, finished=True)
+    )
+    own["sessions"] = lambda r, usual=own["sessions"]: (
+        body("call_info", []) if r.url.params["call_id"] == "new" else usual(r)
+    )
+    told = {at: 15.0 for at in SLOTS if at != LAST - 480}
+    clock = HandClock(T - 240)  # then all up to five minutes ago is told, and settled
+    agora = source(vendor(own | counts(Native=told, WebRTC={})), clock, call_inspector=CALLS | {"calls": 3})
+    await counted(agora)
+    clock.advance(240)
+    found = await agora.look(query(agora), None, purse(7))
+    share = points(found, "sampled_users_ratio", "")
+    assert share.value == pytest.approx([3 / 15] * 9 + [3 / 45])
+    assert found.worst is not None
+    loss = points(found, "video_packet_loss_ratio").series
+    assert found.worst(loss, END).startswith("sample of 3 of about 45 users (6.7%)")
+    assert found.worst(loss, ASKED.start + 60).startswith("sample of 3 of 15 users (20.0%)")
+
+
+async def test_a_count_of_before_the_sample_serves_too() -> None:
+    """Real-time last looked twenty minutes ago: what the peaks were worth then they are worth now."""
+    clock = HandClock(T - 1200)
+    own = town(a=[native("A", 5.0)], b=[native("B1", 9.0), native("B2", 9.0)])
+    own["lists"] = lambda _: listed(call("b", call_pcu=20, created_ts=T - 9000), call("a", created_ts=T - 9000))
+    agora = source(vendor(own | counts(Native=dict.fromkeys(SLOTS, 15.0), WebRTC={})), clock)
+    await counted(agora)
+    clock.advance(1200)
+    found = await agora.look(query(agora), None, purse(5))
+    assert points(found, "sampled_users_ratio", "").value == pytest.approx([3 / 15] * 10)
+    assert found.worst is not None
+    said = found.worst(points(found, "video_packet_loss_ratio").series, END)
+    assert said.startswith("sample of 3 of about 15 users (20.0%)")
+
+
+async def test_who_has_left_is_no_part_of_the_sample_any_more() -> None:
+    """In each minute those drawn who were there, a rejoin as the same user; and no part is more than the whole."""
+    own = town(a=[native(f"A{n}", 5.0) for n in range(4)])
+    there = [
+        session("A0", uid=1, leave_ts=LAST - 300, finished=True),
+        session("A1", uid=1, join_ts=LAST - 300),
+        session("A2", uid=None, account=""),
+        session("A3", uid=None, account=""),
+    ]
+    own["sessions"] = lambda _: body("call_info", there)
+    agora = source(
+        vendor(own | counts(Native=dict.fromkeys(SLOTS, 6.0), WebRTC={})), call_inspector=CALLS | {"users_per_call": 20}
+    )
+    await counted(agora)
+    found = await agora.look(query(agora), None, purse(3))
+    assert points(found, "sampled_users_ratio", "").value == pytest.approx([3 / 6] * 10)
+    there[1] |= {"join_ts": LAST}
+    found = await agora.look(query(agora), None, purse(3))
+    assert points(found, "sampled_users_ratio", "").value == pytest.approx([3 / 6] * 4 + [2 / 6] * 5 + [3 / 6])
+    there += [session(f"B{n}", uid=10 + n) for n in range(9)]
+    found = await agora.look(query(agora), None, purse(3))
+    assert max(points(found, "sampled_users_ratio", "").value) == 1.0
+
+
+async def test_users_of_a_product_that_is_not_asked_for_are_in_neither_number() -> None:
+    """Real-time counts the products that the project names, and so does the sample."""
+    own = town(a=[native("A", 5.0), web("W1", 5.0)])
+    agora = source(
+        vendor(own | counts(Native=dict.fromkeys(SLOTS, 4.0))),
+        projects=({"name": "classroom", "app_id": APP, "products": ("Native",)},),
+    )
+    await agora.look(query(agora, "Native/users"), None, purse(1))
+    found = await agora.look(query(agora), None, purse(3))
+    assert points(found, "sampled_users_ratio", "").value == pytest.approx([1 / 4] * 10)
 
 
 async def test_the_worst_calls_go_first_where_that_is_wished() -> None:
@@ -303,6 +417,46 @@ async def test_further_pages_of_the_list() -> None:
     agora = source(wire, call_inspector=CALLS | {"pages": 5, "calls": 1})
     await agora.look(query(agora), None, purse(9))
     assert [r.url.params.get("page_no") for r in wire.requests if r.url.path.endswith("lists")] == ["1", "2"]
+
+
+@pytest.mark.parametrize(("more", "count"), [({"total_size": 350}, 150), ({"total_size": 100, "has_more": True}, 1)])
+async def test_calls_beyond_the_pages_are_counted(more: dict[str, Any], count: int) -> None:
+    """The largest call may be among them; how many they are only `total_size` says, where it counts all."""
+    rows = [call(f"c{n:03}") for n in range(200)]
+
+    def pages(request: httpx.Request) -> dict[str, Any]:
+        number = int(request.url.params["page_no"])
+        return listed(*rows[100 * (number - 1) : 100 * number], **more)
+
+    wire = vendor({"lists": pages, "sessions": lambda _: body("call_info", [])})
+    agora = source(wire, call_inspector=CALLS | {"pages": 2, "calls": 1})
+    found = await agora.look(query(agora), None, purse(9))
+    assert found.oddities == {"unlisted": count}
+
+
+async def test_a_page_of_the_list_that_repeats_ends_the_pages() -> None:
+    """It would be a spend for nothing; the calls are there once, and the vendor is told on."""
+    rows = [call(f"c{n:03}") for n in range(100)]
+    wire = vendor({"lists": lambda _: listed(*rows, total_size=900), "sessions": lambda _: body("call_info", [])})
+    agora = source(wire, call_inspector=CALLS | {"pages": 5, "calls": 1})
+    found = await agora.look(query(agora), None, purse(9))
+    assert sum(r.url.path.endswith("lists") for r in wire.requests) == 2
+    assert found.oddities == {"repeated": 100}
+
+
+async def test_a_receiver_that_turns_to_the_low_stream_does_not_receive_both() -> None:
+    """High for half a minute, low for the rest: the mean of what came at each moment, whether the other is 0 or not."""
+    high, low = samples(800, ASKED.start, 30), samples(80, ASKED.start + 30, 30)
+    bare = [series(20009, 1, high), series(20030, 1, low)]
+    zeros = [
+        series(20009, 1, high + [(at, 0.0) for at, _ in low]),
+        series(20030, 1, [(at, 0.0) for at, _ in high] + low),
+    ]
+    both = [series(20009, 1, samples(800, ASKED.start, 60)), series(20030, 1, samples(80, ASKED.start, 60))]
+    for data, kbps in ((bare, 440), (zeros, 440), (both, 880)):
+        agora = source(vendor(town(a=[{"sid": "A", "data": data}])))
+        found = await agora.look(query(agora), None, purse(3))
+        assert points(found, "video_bitrate_bytes_per_second").value == pytest.approx([kbps * 125])
 
 
 async def test_muted_streams_do_not_pull_a_bitrate_down() -> None:

@@ -271,7 +271,7 @@ async def test_a_list_that_is_cut_short_counts_and_concludes_nothing() -> None:
 async def test_a_list_of_all_rooms_that_no_look_can_read_takes_turns_with_the_short_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Thirty pages, of which a look reads twenty: calls up to `longest` are found by the short list, and minutes settle;
+    """Thirty pages, a look reads twenty: calls up to `longest` are found by the short list, and minutes settle;
     so after a restart, which tries the long one three times and goes on."""
     monkeypatch.setattr(client, "PAGE_SIZE", 50)
     here, straight = twins()

@@ -15,7 +15,7 @@ own everywhere: what the vendor counts as lost differs between them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from watcher.budget.quota import Pool, Quota, pool_id
@@ -90,47 +90,30 @@ def _samples(account: AgoraAccount) -> Iterator[Target]:
 
 
 def _days(account: AgoraAccount, needed: Set[str]) -> Iterator[Target]:
-    wanted = [signal for signal in DAILY_METRICS if signal in needed]
-    if (limits := account.insight_limits()) is None or not wanted:
+    """One query for each series: a look is one request, and a plan lets two or three out in a minute."""
+    if (limits := account.insight_limits()) is None:
         return
     for project in account.projects:
-        series = [
-            Series(account.name, account.provider, project.name, product, "", signal)
-            for signal in wanted
-            for product in _daily_products(project, signal)
-        ]
-        for number, part in enumerate(_within(limits.per_minute - account.margin, series), 1):
-            query = Query(
-                id=f"{account.name}/{project.name}/daily" + (f"/{number}" if number > 1 else ""),
-                account=account.name,
-                series=tuple(part),
-                pools=(f"{account.name}/{DAYS}",),
-                width=DAY,
-                delay=float(limits.delay),
-                reach=2.0 * DAY,  # it is kept for weeks, but a day that is told later is no news
-                settle=AGAIN,
-                every=6.0 * HOUR,
-                requests=len(part),
-                most_requests=sum(map(_most_requests, part)),
-                family=DAYS,
-            )
-            yield Target(query=query, project=project)
+        for signal in DAILY_METRICS:
+            for product in _daily_products(project, signal) if signal in needed else ():
+                series = Series(account.name, account.provider, project.name, product, "", signal)
+                yield Target(query=_daily(account, limits, series), project=project)
 
 
-def _within(minute: int, series: Sequence[Series]) -> Iterator[list[Series]]:
-    """A look is one minute's requests at most: a quota per minute ends it, and half of a look answers for nothing."""
-    part: list[Series] = []
-    for one in series:
-        if part and sum(map(_most_requests, [*part, one])) > minute:
-            yield part
-            part = []
-        part.append(one)
-    yield part
-
-
-def _most_requests(series: Series) -> int:
-    """Two where the vendor may know the metric by its other spelling."""
-    return 2 if DAILY_METRICS[series.signal].other else 1
+def _daily(account: AgoraAccount, limits: InsightLimits, series: Series) -> Query:
+    return Query(
+        id="/".join(word for word in (account.name, series.project, series.product, series.signal) if word),
+        account=account.name,
+        series=(series,),
+        pools=(f"{account.name}/{DAYS}",),
+        width=DAY,
+        delay=float(limits.delay),
+        reach=2.0 * DAY,  # it is kept for weeks, but a day that is told later is no news
+        settle=AGAIN,
+        every=6.0 * HOUR,
+        most_requests=2 if DAILY_METRICS[series.signal].other else 1,
+        family=DAYS,
+    )
 
 
 def past(account: AgoraAccount, needed: Set[str]) -> tuple[Target, ...]:

@@ -12,6 +12,7 @@ from watcher.model import Answer, Dimension, Purse, Query, Series, Source, Split
 from watcher.providers.agora.client import RealtimeClient
 from watcher.providers.agora.domains import Domains
 from watcher.providers.agora.exchange import Exchange
+from watcher.providers.agora.headcount import Headcount
 from watcher.providers.agora.insights.client import InsightClient
 from watcher.providers.agora.insights.daily import Daily
 from watcher.providers.agora.insights.hourly import Hourly
@@ -88,6 +89,7 @@ class AgoraSource:
         self._past = past
         self._clock = clock
         self._vendor_time = vendor_time
+        self._headcount = Headcount()
         self._lookers = dict(self._looking())
         limits = settings.limits()
         self._splits = Splits(self._of(REALTIME), self.client, limits, settings.margin) if limits is not None else None
@@ -98,7 +100,9 @@ class AgoraSource:
 
     async def look(self, query: Query, covered: int | None, purse: Purse) -> Answer:
         """See `model.Source`. Raises `ProviderError`; `KeyError` for a foreign query."""
-        return await self._lookers[query.id].look(query, covered, purse)
+        answer = await self._lookers[query.id].look(query, covered, purse)
+        self._headcount.take(answer)
+        return answer
 
     def splitting(self, series: Series) -> Splitting | None:
         """See `model.Splitter`."""
@@ -135,6 +139,7 @@ class AgoraSource:
                         settings=own.call_inspector,
                         limits=calls,
                         client=self.inspector,
+                        headcount=self._headcount,
                         vendor_time=self._vendor_time,
                         clock=self._clock,
                     ),

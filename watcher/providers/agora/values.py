@@ -40,10 +40,13 @@ class Oddity(StrEnum):
     TOO_MANY = "too_many"  # groups beyond the documented number
     NO_ID = "no_id"  # a call or session without a readable id
     UNKNOWN_MID = "unknown_mid"  # a metric id that is in no list
-    REPEATED = "repeated"  # a call or session given twice: the first one holds
+    REPEATED = "repeated"  # a call, session or stream given twice: the first one holds
+    NO_ROWS = "no_rows"  # a success without the rows that it is about
+    UNLISTED = "unlisted"  # calls beyond the pages that the user allows: older than those listed, maybe over
     CALL_GONE = "call_gone"  # a sampled call that the vendor no longer has
     HALVED = "halved"  # an answer too large to read: the next asks for half as many users
     UNREAD = "unread"  # left out, because the budget of this look was spent
+    LOSS_UNIT = "loss_unit"  # packet loss that is hardly, or not at all, in the unit that is configured
     OTHER_NAME = "other_name"  # the vendor knows a metric by its other spelling
     EMPTY_HOUR = "empty_hour"  # an hour in which every join is said to have failed, as of one without any: dropped
     OTHER_ZONE = "other_zone"  # a day that does not begin at midnight UTC: filed under its date

@@ -1,4 +1,4 @@
-"""A look at one project's days (dossier sections 5.1, 6).
+"""A look at the days of one of a project's series (dossier sections 5.1, 6).
 
 Each day has one point, at midnight UTC of its date, as a signal of its own: `daily_video_freeze_ratio` is not
 `video_freeze_ratio`, and its product says `daily` too, so no rule judges the one with the other. A day is there when
@@ -38,23 +38,17 @@ class Daily:
         self._clock = clock
 
     async def look(self, query: Query, covered: int | None, purse: Purse) -> Answer:
-        """See `model.Source.look`. Each series is a request; the first is spent already."""
+        """See `model.Source.look`. One request, spent already; two until the spelling of a peak is known."""
         tally: Tally = Tally()
         asked, lost = self._asked(covered)
-        found: list[Points] = []
-        for number, series in enumerate(query.series):
-            if number and not await purse.spend():
-                tally[Oddity.UNREAD] += len(query.series) - number
-                asked, lost, found = Span(asked.start, asked.start), None, []
-                break
-            product = series.product.removeprefix(DAILY).strip()
-            column = await self._client.by_time(self._app_id, series.signal, product, asked, "1d", purse, tally)
-            found += _points(series, column, asked, tally)
+        series = query.series[0]
+        product = series.product.removeprefix(DAILY).strip()
+        column = await self._client.by_time(self._app_id, series.signal, product, asked, "1d", purse, tally)
         return Answer(
             query=query,
             asked=asked,
             settled=max(asked.start, asked.end - AGAIN * DAY),
-            points=tuple(found),
+            points=tuple(_points(series, column, asked, tally)),
             received_at=self._clock.now(),
             lost=lost,
             oddities={str(oddity): count for oddity, count in tally.items() if count},

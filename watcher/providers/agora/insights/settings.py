@@ -38,6 +38,11 @@ class InsightMetric(NamedTuple):
     other: str = ""
     scale: float = 1.0
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its spellings, the likelier one first."""
+        return (self.name, self.other) if self.other else (self.name,)
+
 
 METRICS: Mapping[str, InsightMetric] = {
     "daily_video_freeze_ratio": InsightMetric("videoFreezeRate", quality=True),

@@ -6,6 +6,8 @@
     streams    bodies of metrics: the values of every stream, by metric id
     choice     which calls and users a sample is made of
     figures    from streams to signals
+    share      what a sample is a share of, minute by minute
+    lossunit   whether packet loss can be in the unit that is configured
     sample     a look: list, sessions and metrics of the chosen calls, within the user's cap
     drilldown  one call as a whole, within a cap
 

@@ -57,7 +57,7 @@ class InspectorClient:
         """Calls of a project, or of one channel."""
         params = _span(app_id, span) | _page(page) | ({"cname": channel} if channel else {})
         body = await self._exchange.page(_PATH + "lists", params, "call_lists", purse)
-        found = rows.calls(body.get("call_lists"), tally)
+        found = rows.calls(rows.under("call_lists", body, tally), tally)
         return CallPage(calls=found, page=rows.page_of(body, page, len(found)))
 
     async def sessions(
@@ -66,7 +66,7 @@ class InspectorClient:
         """Sessions of a call, without server users (recorders, agents)."""
         params = _span(app_id, span) | {"call_id": call} | _page(page)
         body = await self._exchange.page(_PATH + "sessions", params, "call_info", purse)
-        found = rows.sessions(body.get("call_info"), tally)
+        found = rows.sessions(rows.under("call_info", body, tally), tally)
         return SessionPage(sessions=found, page=rows.page_of(body, page, len(found)))
 
     async def metrics(
@@ -109,7 +109,7 @@ class InspectorClient:
         """A call minute by minute."""
         params = _span(app_id, span) | {"call_id": call, "metric": metric}
         data = await self._exchange.get(_PATH + "statistics/time", params, purse)
-        return rows.minutes(data, tally, ratio=metric.endswith("_rate"))
+        return rows.minutes(data, span, tally, ratio=metric.endswith("_rate"))
 
 
 def _span(app_id: str, span: Span) -> dict[str, str]:

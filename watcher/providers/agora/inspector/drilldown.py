@@ -18,6 +18,7 @@ from watcher.model import Purse, Span
 from watcher.providers.agora.inspector import choice
 from watcher.providers.agora.inspector.client import MAX_SIDS, InspectorClient
 from watcher.providers.agora.inspector.figures import WANTED, Votes
+from watcher.providers.agora.inspector.lossunit import LossUnit
 from watcher.providers.agora.inspector.rows import Call, Session
 from watcher.providers.agora.inspector.settings import CallInspector
 from watcher.providers.agora.values import Oddity, Row, Tally
@@ -93,6 +94,7 @@ async def drill_down(
             own = [stream for stream in streams if stream.sid == session.sid]
             votes.take(session.sid, own, frozenset({session.sid} if session.is_web else ()))
         read |= set(sids)
+    LossUnit(settings.loss).check(votes, tally)
     return Picture(call=call, sessions=tuple(sessions), read=frozenset(read), votes=votes, requests=budget.spent)
 
 
@@ -106,6 +108,8 @@ async def _sessions(
         page = await client.sessions(app_id, call.id, span, purse, tally, page=number)
         before = len(found)
         found |= {session.sid: session for session in page.sessions}
+        if again := before + len(page.sessions) - len(found):
+            tally[Oddity.REPEATED] += again
         if page.page.last or len(found) == before:  # the last page, or one that repeats
             break
         number += 1

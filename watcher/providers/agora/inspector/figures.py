@@ -12,7 +12,7 @@ zeros, and a mean that falls whenever people mute would page for silence. What f
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -64,31 +64,42 @@ class Value(NamedTuple):
 
 @dataclass(slots=True)
 class Votes:
-    """What every stream of a sample says: (product, quantity) -> window start -> call -> one value per stream."""
+    """What every stream of a sample says: (product, quantity) -> window start -> call -> one value per stream.
+
+    `lossy` values of packet loss were above 0, and `above_one` of them above 1, in the vendor's unit.
+    """
 
     loss_scale: float
     lines: Mapping[str, float]
+    lossy: int = 0
+    above_one: int = 0
     _found: dict[tuple[str, str], dict[int, dict[str, list[float]]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
     )
 
     def take(self, call: str, streams: Iterable[Stream], web: frozenset[str]) -> None:
         """Count the streams of a call; `web` are the sessions that are known to be Web users' otherwise."""
-        gathered: dict[tuple[str, str], dict[tuple[str, int | None], dict[int, float]]] = defaultdict(dict)
+        gathered: dict[tuple[str, str], dict[tuple[str, int | None], list[Stream]]] = defaultdict(dict)
         for stream in streams:
             product = WEB if stream.web or stream.sid in web else NATIVE
             for (of, quantity), mids in _SOURCES.items():
                 if of == product and stream.mid in mids:
-                    values = gathered[product, quantity].setdefault((stream.sid, stream.peer), {})
-                    for window, value in _means(stream):
-                        values[window] = values.get(window, 0.0) + value
+                    gathered[product, quantity].setdefault((stream.sid, stream.peer), []).append(stream)
+                    if quantity.endswith("loss"):
+                        self.lossy += int(np.count_nonzero(stream.value > 0))
+                        self.above_one += int(np.count_nonzero(stream.value > 1))
         for key, by_stream in gathered.items():
             of_bitrate = key[1].endswith("bitrate")
-            for values in by_stream.values():
-                for window, value in values.items():
+            for parts in by_stream.values():
+                for window, value in _means(parts):
                     scaled = value * _BYTES if of_bitrate else min(value * self.loss_scale, 1.0)
                     if scaled > 0 or not of_bitrate:
                         self._found[key][window][call].append(scaled)
+
+    def forget_loss(self) -> None:
+        """Tell no packet loss: its unit is not what it is taken for."""
+        for key in [key for key in self._found if key[1].endswith("loss")]:
+            del self._found[key]
 
     def windows(self, product: str, signal: str) -> dict[int, Value]:
         """The values of a signal, by window start."""
@@ -120,11 +131,15 @@ class Votes:
         return {call: _measure(np.array(values), kind, line) for call, values in found.items()}
 
 
-def _means(stream: Stream) -> Iterable[tuple[int, float]]:
-    """The mean of a stream's values, window by window."""
-    starts, first = np.unique(stream.at // WIDTH * WIDTH, return_index=True)
-    counts = np.diff(np.append(first, len(stream.at)))
-    means = np.add.reduceat(stream.value, first) / counts
+def _means(parts: Sequence[Stream]) -> Iterable[tuple[int, float]]:
+    """The mean of what a user received from another one, window by window; the metric ids of a moment add up.
+
+    Of a high and a low stream one is received at a time, and whether the other one is missing then or 0 is not known.
+    """
+    at, place = np.unique(np.concatenate([part.at for part in parts]), return_inverse=True)
+    value = np.bincount(place, weights=np.concatenate([part.value for part in parts]))
+    starts, first = np.unique(at // WIDTH * WIDTH, return_index=True)
+    means = np.add.reduceat(value, first) / np.diff(np.append(first, len(at)))
     return zip(starts.tolist(), means.tolist(), strict=True)
 
 

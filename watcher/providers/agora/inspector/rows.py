@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from watcher.errors import clip
+from watcher.model import Span
 from watcher.providers.agora.values import Column, Oddity, Tally, instant, measured, number, objects, rows_of, whole
 
 MAX_ROWS = 100  # on a page
@@ -103,6 +104,13 @@ class PageOf:
         return not self.rows or not (self.more or counts_itself or self.number * MAX_ROWS < self.total)
 
 
+def under(key: str, body: dict[str, object], tally: Tally) -> object:
+    """What stands under a key of a success; that it has none is no proof that there is nothing."""
+    if key not in body:
+        tally[Oddity.NO_ROWS] += 1
+    return body.get(key)
+
+
 def page_of(body: dict[str, object], number_: int, rows: int) -> PageOf:
     """`total_size` may be the number on this page or of all: the larger reading is taken, never below the rows."""
     total = whole(body.get("total_size"), Tally())
@@ -110,8 +118,16 @@ def page_of(body: dict[str, object], number_: int, rows: int) -> PageOf:
 
 
 def calls(data: object, tally: Tally) -> tuple[Call, ...]:
-    """The rows of `call_lists`, each call once."""
-    return tuple(_calls(data, tally))
+    """The rows of `call_lists`, each call once.
+
+    One freeze rate that cannot be a share says that none is: then the worst calls would be those that are left.
+    """
+    own = Tally()
+    found = tuple(_calls(data, own))
+    tally.update(own)
+    if own[Oddity.IMPOSSIBLE]:
+        return tuple(replace(call, audio_freeze=None, video_freeze=None) for call in found)
+    return found
 
 
 def sessions(data: object, tally: Tally) -> tuple[Session, ...]:
@@ -172,14 +188,16 @@ def buckets(data: object, tally: Tally) -> tuple[Count, ...]:
     return tuple(sorted(found, key=lambda count: count.low or 0.0))
 
 
-def minutes(data: object, tally: Tally, *, ratio: bool) -> Column:
-    """Rows `{"ts": minute, "value": v}`, which come in no order."""
+def minutes(data: object, span: Span, tally: Tally, *, ratio: bool) -> Column:
+    """Rows `{"ts": minute, "value": v}` of the minutes that touch a span, which come in no order."""
     found: dict[int, float] = {}
     for row in objects(rows_of(data), tally):
         at = instant(row.get("ts"), tally)
         value = measured(row.get("value"), tally, most=1.0 if ratio else math.inf)
         if at is not None and at % 60:
             tally[Oddity.UNALIGNED] += 1
+        elif at is not None and not span.start - 60 < at < span.end:
+            tally[Oddity.OUTSIDE] += 1
         elif at is not None and value is not None:
             if at in found:
                 tally[Oddity.DUPLICATE] += 1

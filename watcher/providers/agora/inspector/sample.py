@@ -11,15 +11,15 @@ is read again. Where the budget ends early, the sample is what was read, and sma
 answered for and the next look begins where this one did. A call that the vendor no longer has is left out; a project
 without calls is an answer with nothing in it.
 
-The share of the sample is said with everything it shows: as the signal `sampled_users_ratio`, and in every message.
-Its divisor is the most users at once of each running call that was listed, and one for each that was not.
+The share of the sample is said with everything it shows, for the minute that is judged (`share`): as the signal
+`sampled_users_ratio`, and in every message.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -27,11 +27,14 @@ from watcher.clock import Clock
 from watcher.errors import ProviderError, Reason, clip
 from watcher.log import get
 from watcher.model import Answer, Points, Purse, Query, Series, Span
+from watcher.providers.agora.headcount import Headcount
 from watcher.providers.agora.inspector import choice
 from watcher.providers.agora.inspector.client import InspectorClient
-from watcher.providers.agora.inspector.figures import MEASURED, SAMPLED, WANTED, WIDTH, Value, Votes
+from watcher.providers.agora.inspector.figures import MEASURED, NATIVE, SAMPLED, WANTED, WEB, WIDTH, Value, Votes
+from watcher.providers.agora.inspector.lossunit import LossUnit
 from watcher.providers.agora.inspector.rows import Call
 from watcher.providers.agora.inspector.settings import MOST, CallInspector, CallLimits
+from watcher.providers.agora.inspector.share import Shares
 from watcher.providers.agora.values import Oddity, Tally
 from watcher.providers.vendortime import VendorTime
 
@@ -50,7 +53,7 @@ class _Sampled:
     """What a sample has come to."""
 
     votes: Votes
-    users: int = 0
+    shares: Shares
     calls: int = 0
 
 
@@ -65,18 +68,22 @@ class CallSample:
         settings: CallInspector,
         limits: CallLimits,
         client: InspectorClient,
+        headcount: Headcount,
         vendor_time: VendorTime,
         clock: Clock,
     ) -> None:
-        self._query = query
+        self._project = query.series[0].project
+        self._products = frozenset(series.product for series in query.series if series.signal in MEASURED)
         self._app_id = app_id
         self._settings = settings
         self._limits = limits
         self._client = client
+        self._headcount = headcount
         self._vendor_time = vendor_time
         self._clock = clock
         self._later = 0  # seconds that refusals have taught to stay back
         self._users = settings.users_per_call
+        self._unit = LossUnit(settings.loss)
         self._log = get("agora").bind(account=query.account)
 
     async def look(self, query: Query, covered: int | None, purse: Purse) -> Answer:
@@ -92,26 +99,29 @@ class CallSample:
             raise
 
     async def _look(self, query: Query, asked: Span, lost: Span | None, purse: Purse, tally: Tally) -> Answer:
-        listed, unseen = await self._running(asked, purse, tally)
+        listed, unseen = await self._listed(asked, purse, tally)
+        recent = Span(asked.start - MOST // WIDTH * WIDTH, asked.end)
+        counted = self._headcount.by_minute(self._project, self._products, recent)
         sampled = _Sampled(
             Votes(
                 loss_scale=self._settings.loss_scale,
                 lines={"video_loss": self._settings.lines.video_loss, "audio_loss": self._settings.lines.audio_loss},
-            )
+            ),
+            Shares(calls=listed, unseen=unseen, counted=counted),
         )
-        whole = await self._sample(listed, asked, purse, sampled, tally)
+        running = [call for call in listed if call.runs_in(*asked)]
+        whole = await self._sample(running, asked, purse, sampled, tally)
+        self._trust(sampled.votes, tally)
         answered = asked if whole or sampled.calls else Span(asked.start, asked.start)
-        there = sum(call.peak_users or 1 for call in listed) + unseen
-        share = min(1.0, sampled.users / there) if there else None
         return Answer(
             query=query,
             asked=answered,
             settled=max(answered.start, answered.end - SETTLE * WIDTH),
-            points=tuple(self._points(query, answered, sampled, share)) if sampled.calls else (),
+            points=tuple(self._points(query, answered, sampled)) if sampled.calls else (),
             received_at=self._clock.now(),
             lost=lost,
             oddities={str(oddity): count for oddity, count in tally.items() if count},
-            worst=lambda series, at: _worst(series, at, sampled, there) if share is not None else "",
+            worst=lambda series, at: _worst(series, at - WIDTH, sampled, asked) if sampled.calls else "",
         )
 
     # ── what is asked ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -125,8 +135,8 @@ class CallSample:
         start = max(seen - SETTLE * WIDTH, end - MOST)
         return Span(start, end), Span(seen, start) if start > seen else None
 
-    async def _running(self, asked: Span, purse: Purse, tally: Tally) -> tuple[list[Call], int]:
-        """The calls that run in `asked`, and how many were not listed for want of pages."""
+    async def _listed(self, asked: Span, purse: Purse, tally: Tally) -> tuple[list[Call], int]:
+        """The newest calls, and how many were not listed for want of pages."""
         limits = self._limits.lists
         newest = math.floor(self._vendor_time.earliest()) - limits.delay - 1 - self._later
         back = min(max(self._settings.longest, newest - asked.start), limits.span - 60)
@@ -138,15 +148,20 @@ class CallSample:
                 tally[Oddity.UNREAD] += 1
                 break
             got = await self._client.lists(self._app_id, span, purse, tally, page=number)
+            before = len(found)
             found |= {call.id: call for call in got.calls}
+            if again := before + len(got.calls) - len(found):
+                tally[Oddity.REPEATED] += again
             unseen = max(0, got.page.total - len(found))
-            if got.page.last:
+            if got.page.last or len(found) == before:  # the last page, or one that repeats
                 break
-        return [call for call in found.values() if call.runs_in(*asked)], unseen
+        else:
+            tally[Oddity.UNLISTED] += max(unseen, 1)
+        return list(found.values()), unseen
 
-    async def _sample(self, listed: list[Call], asked: Span, purse: Purse, sampled: _Sampled, tally: Tally) -> bool:
+    async def _sample(self, running: list[Call], asked: Span, purse: Purse, sampled: _Sampled, tally: Tally) -> bool:
         """Read the chosen calls; False where the budget ended before the last of them."""
-        chosen = choice.calls(listed, self._settings.first, self._settings.calls)
+        chosen = choice.calls(running, self._settings.first, self._settings.calls)
         refused: ProviderError | None = None
         gone = 0
         for number, call in enumerate(chosen):
@@ -182,8 +197,10 @@ class CallSample:
             return False
         sids = [session.sid for session in drawn]
         streams = await self._client.metrics(self._app_id, call.id, asked, sids, purse, tally, wanted=WANTED)
-        sampled.votes.take(call.channel or call.id, streams, frozenset(s.sid for s in drawn if s.is_web))
-        sampled.users += len({(s.uid, s.account) for s in drawn})
+        web = frozenset(s.sid for s in drawn if s.is_web)
+        sampled.votes.take(call.channel or call.id, streams, web)
+        web |= {stream.sid for stream in streams if stream.web}
+        sampled.shares.take(call, [s for s in drawn if (WEB if s.sid in web else NATIVE) in self._products])
         sampled.calls += 1
         return True
 
@@ -197,6 +214,13 @@ class CallSample:
         end = asked.end if call.created >= asked.start else asked.start + WIDTH
         return Span(max(end - self._limits.calls.span + WIDTH, min(call.created, asked.start)), end)
 
+    def _trust(self, votes: Votes, tally: Tally) -> None:
+        """Whether packet loss is in the unit that the user says."""
+        before = self._unit.doubted
+        self._unit.check(votes, tally)
+        if self._unit.doubted and not before:
+            self._log.warning("loss_unit_doubted", configured=self._settings.loss)
+
     def _halve(self, tally: Tally) -> None:
         """An answer was too large to read: ask for fewer users from now on."""
         tally[Oddity.HALVED] += 1
@@ -206,12 +230,12 @@ class CallSample:
 
     # ── what it says ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _points(self, query: Query, asked: Span, sampled: _Sampled, share: float | None) -> list[Points]:
+    def _points(self, query: Query, asked: Span, sampled: _Sampled) -> list[Points]:
         found = []
         for series in query.series:
             if series.signal == SAMPLED:
-                starts = range(asked.start, asked.end, WIDTH) if share is not None else ()
-                values: Mapping[int, Value] = {start: Value(share or 0.0, math.nan) for start in starts}
+                parts = ((start, sampled.shares.at(start)) for start in range(asked.start, asked.end, WIDTH))
+                values: Mapping[int, Value] = {start: Value(part.share, math.nan) for start, part in parts if part}
             else:
                 values = sampled.votes.windows(series.product, series.signal)
             inside = [start for start in sorted(values) if asked.start <= start < asked.end]
@@ -230,11 +254,17 @@ class CallSample:
         return found
 
 
-def _worst(series: Series, at: int, sampled: _Sampled, there: int) -> str:
-    """`sample of 40 of 640 users (6.2%): lobby 7.1% of 12 streams, …`, the worst first; empty for other signals."""
-    if series.signal not in MEASURED:
+def _worst(series: Series, start: int, sampled: _Sampled, asked: Span) -> str:
+    """`sample of 40 of 640 users (6.2%): lobby 7.1% of 12 streams, …`, the worst first; empty for other signals.
+
+    Of the window that begins at `start`. What is judged may have waited for another query until a later sample came:
+    of a window outside of this one the nearest is told, and no calls.
+    """
+    inside = min(max(start, asked.start), asked.end - WIDTH)
+    part = sampled.shares.at(inside)
+    if series.signal not in MEASURED or part is None:
         return ""
-    found = sampled.votes.by_call(series, at - WIDTH)
+    found = sampled.votes.by_call(series, start)
     low_is_bad = "bitrate" in series.signal
     ranked = sorted(found.items(), key=lambda item: (item[1].value if low_is_bad else -item[1].value, item[0]))
     calls = ", ".join(
@@ -242,9 +272,8 @@ def _worst(series: Series, at: int, sampled: _Sampled, there: int) -> str:
         for call, value in ranked[:_WORST]
         if low_is_bad or value.value > 0
     )
-    share = f"sample of {sampled.users} of {max(there, sampled.users)} users"
-    share += f" ({min(1.0, sampled.users / there):.1%})"
-    return f"{share}: {calls}" if calls else share
+    said = str(part if inside == start else replace(part, counted=False))
+    return f"{said}: {calls}" if calls else said
 
 
 def _shown(signal: str, value: float) -> str:

@@ -126,14 +126,17 @@ def read(
     given = {"metrics": None} if body.metrics is not msgspec.UNSET else {}
     refuse({"code": body.code, "message": body.message, **given}, reply, scrub, "metrics")
     if not given or isinstance(body.metrics, msgspec.UnsetType):
+        tally[Oddity.NO_ROWS] += 1
         return ()
-    found: list[Stream] = []
+    found: dict[tuple[str, int, int | None], Stream] = {}
     for session in _each(body.metrics, _Session, tally):
         if not isinstance(session.sid, str) or session.sid not in sids:
             tally[Oddity.UNASKED] += 1
             continue
-        found += _streams(session.sid, session.data, asked, wanted, tally)
-    return tuple(found)
+        for stream in _streams(session.sid, session.data, asked, wanted, tally):
+            if found.setdefault((stream.sid, stream.mid, stream.peer), stream) is not stream:
+                tally[Oddity.REPEATED] += 1
+    return tuple(found.values())
 
 
 def _streams(sid: str, data: msgspec.Raw, asked: Span, wanted: Collection[int], tally: Tally) -> Iterator[Stream]:
