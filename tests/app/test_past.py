@@ -254,9 +254,9 @@ async def test_half_of_the_day_stays_for_others(store: SqliteStore) -> None:
     [
         ("premium", [], 60.0, 2),  # the minute's quota alone
         ("premium", ["daily_users"], 60.0, 1),  # which leaves the one that the day's look takes
-        ("premium", ["daily_users", "daily_joins"], 60.0, 0),  # a full minute is what that look takes
+        ("premium", ["daily_users", "daily_joins"], 60.0, 1),  # each of them is a look of one
         ("premium", ["daily_users", "daily_joins"], 70.0, 2),  # the minute is over before anything is due
-        ("enterprise", ["daily_users", "daily_joins"], 60.0, 7),
+        ("enterprise", ["daily_users", "daily_joins"], 60.0, 8),
     ],
 )
 async def test_a_look_of_days_finds_its_minute(
