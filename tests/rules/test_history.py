@@ -218,6 +218,15 @@ def test_a_message_says_what_normal_would_have_been() -> None:
     assert said[0].annotations["summary"] == "video_freeze_ratio 4% (normal 1%, limit 3%)"
 
 
+def test_the_end_says_what_normal_was_when_it_began() -> None:
+    """The worst value stands beside the limit that it broke, not beside one that the fault itself has lifted."""
+    words = {"summary": "{{ value | percent }} normal {{ normal | percent }} limit {{ threshold | percent }}"}
+    engine = Engine(rules=[replace(unusual(), texts=words)], settings=Judging())
+    said = engine.receive(answer(series(), "1%x149 30%x75 1%x30", width=60), 0.0).transitions
+    assert [t.state for t in said] == [State.FIRING, State.RESOLVED]
+    assert said[1].annotations["summary"] == "30% normal 1% limit 3%"
+
+
 def test_an_objective_says_how_fast_its_budget_burns() -> None:
     """The value over the long time, the objective, and how many times too many failures that is."""
     hour, five = (Aggregate(kind=Kind.AVG, seconds=s) for s in (3600, 300))

@@ -77,12 +77,16 @@ class Speaker:
         texts: dict[str, str] = {}
         if rule.texts:
             over = entry.state is State.RESOLVED and entry.peak is not None  # a text says what was wrong, at its worst
+            quoted = shown[0]
+            if over and rule.baseline is not None:  # its limit has risen meanwhile, over the worst value even
+                begun = ground.shown(rule, entry.starts_at)[0]
+                quoted = quoted if begun.threshold is None else begun
             values = template.context(
                 labels=alert.labels,
-                value=None if alert.silence else entry.peak if over else shown[0].value,
-                threshold=None if alert.silence else shown[0].threshold,
-                normal=None if alert.silence else shown[0].normal,
-                burn=None if alert.silence else shown[0].burn,
+                value=None if alert.silence else entry.peak if over else quoted.value,
+                threshold=None if alert.silence else quoted.threshold,
+                normal=None if alert.silence else quoted.normal,
+                burn=None if alert.silence else quoted.burn,
                 peak=entry.peak,
                 users=users,
                 starts_at=entry.starts_at,

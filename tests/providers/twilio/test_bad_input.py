@@ -145,11 +145,39 @@ async def test_a_rooms_error_costs_that_room_only() -> None:
     assert here.people() == 3
 
 
+async def test_a_room_that_stays_broken_holds_back_an_hour_at_most() -> None:
+    """After a restart: what was told before waits for it, and whether a minute was empty; then it goes on without."""
+    sids = [f"RM{n}" + "0" * 31 for n in range(3)]
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if "Participants" not in request.url.path:
+            return answer(page("rooms", [room(room_sid=one) for one in sids]))
+        sid = request.url.path.split("/")[4]
+        row = stay(room_sid=sid, participant_sid="PA" + sid[2:])
+        return answer(b"", status=500) if sid == sids[0] else answer(page("participants", [row]))
+
+    here = Script(VirtualClock(epoch=NOON, jumping=True), Vendor(respond))
+    here.covered = int(NOON)
+    await here.looks(30 * MINUTE)
+    assert (here.people(), here.answers[-1].settled) == (0, NOON - 30 * MINUTE)
+    await here.looks(40 * MINUTE)
+    assert here.people() == 2
+    assert here.answers[-1].settled >= here.clock.now() - 32 * MINUTE
+
+
 async def test_a_vendor_whose_rooms_all_fail_is_said_to_fail() -> None:
-    """No room could be read: that is not the rooms' fault."""
-    here = script(people=answer(b"", status=500))
+    """No room could be read: that is not the rooms' fault. One that failed before is: no later look fails for it."""
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        return answer(b"", status=500) if "Participants" in request.url.path else answer(page("rooms", [room()]))
+
+    here = Script(VirtualClock(epoch=NOON, jumping=True), Vendor(respond))
     with pytest.raises(ProviderError):
         await here.look()
+    for _ in range(3):
+        await here.clock.sleep_until(here.clock.now() + 11 * MINUTE)
+        answered = await here.look()
+    assert answered.oddities == {"failed_room": 1}
 
 
 async def test_a_missing_room_is_counted_and_let_go() -> None:

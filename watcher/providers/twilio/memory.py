@@ -89,9 +89,10 @@ class Rooms:
         found = [room for room in self._rooms.values() if not room.done and room.next_at <= now]
         return sorted(found, key=lambda room: (room.failures > 0, room.read, room.ended))
 
-    def failing(self, before: float) -> bool:
-        """Whether a room that began before then could not be read yet, and may still be."""
-        return any(r.since < before and 0 < r.failures < _HOLDING for r in self._rooms.values() if not r.done)
+    def awaited(self, before: float) -> bool:
+        """Whether a room that began before then was not read yet, and may still be."""
+        open_ones = (r for r in self._rooms.values() if r.since < before and not r.done)
+        return any(not r.read and r.failures < _HOLDING for r in open_ones)
 
     def was_read(self, room: Room, now: float, tally: Tally, *, whole: bool) -> None:
         room.read, room.failures, room.next_at = True, 0, now + AGAIN

@@ -24,7 +24,7 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
-from watcher.clock import HOUR, Clock
+from watcher.clock import HOUR, MINUTE, Clock
 from watcher.errors import ProviderError, Reason, clip
 from watcher.log import get
 from watcher.model import Answer, Purse, Query, Series, Span, Split
@@ -40,6 +40,7 @@ from watcher.providers.vendortime import VendorTime
 FIRST_LOOK = HOUR  # how far back behind the vendor's delay a project is read that never was
 _LONG_LISTS = 3  # that may be cut short before a restart goes on without one
 _BROKEN = 3  # rooms of one look that cannot be read: the rest of them waits
+_BACK = MINUTE  # seconds by which time may go back before nothing is believed that was learned in it
 _NAMES = 50  # unknown endings that are named in the log, once each
 _ROOMS_OWN = (Reason.SERVER, Reason.TIMEOUT, Reason.MALFORMED, Reason.TOO_LARGE, Reason.REQUEST)
 
@@ -61,6 +62,7 @@ class Watch:
         self._judge = Judge(basis=project.failure_basis, classes=project.classes)
         self._named: set[str] = set()
         self._begun = False
+        self._latest = -math.inf  # the latest time that a look went by
         self._told: int | None = None  # the end of the newest answer
         self._recorded_until = -math.inf  # event time before which nothing is told until everything was read again
         self._settled = 0  # event time up to which an absence was final
@@ -73,12 +75,14 @@ class Watch:
         tally: Tally = Tally()
         now = self._vendor_time.earliest()
         self._begin(covered, now)
+        self._latest = now
         lost = Span(covered, oldest) if covered is not None and covered < (oldest := _floor(now - CATCH_UP)) else None
         talk = self._client.talk(purse, tally)
         whole = await self._list(talk, now)
         now = self._vendor_time.earliest()  # the first answer tells the vendor's time better
+        self._latest = max(self._latest, now)
         unread = await self._read(talk, now)
-        if whole and not unread and not self._long_lists and not self.rooms.failing(self._recorded_until):
+        if not self._long_lists and not self.rooms.awaited(self._recorded_until):
             self._recorded_until = -math.inf
         tally[Oddity.UNREAD] += len(unread)
         answer = self._answer(query, covered, now, whole=whole, unread=unread, lost=lost, tally=tally)
@@ -89,8 +93,10 @@ class Watch:
     # ── how far back ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _begin(self, covered: int | None, now: float) -> None:
-        """Where memory begins: at the first look, and where the last answer was not taken."""
-        anew = self._told is not None and (covered is None or covered < self._told)
+        """Where memory begins: at the first look, and anew where the last answer was not taken or time went back, since
+        whatever is to happen later was put down by a clock that was ahead."""
+        taken_back = self._told is not None and (covered is None or covered < self._told)
+        anew = self._begun and (taken_back or now < self._latest - _BACK)
         if self._begun and not anew:
             return
         self._begun = True
@@ -129,7 +135,7 @@ class Watch:
 
     async def _read(self, talk: Talk, now: float) -> list[Room]:
         """The due rooms that are left over. Raises `ProviderError` where it is more than a room that fails."""
-        due, well, failed = self.rooms.due(now), 0, list[ProviderError]()
+        due, well, fresh, failed = self.rooms.due(now), 0, 0, list[ProviderError]()
         for number, room in enumerate(due):
             try:
                 if not await self._participants(talk, room, now):
@@ -138,11 +144,12 @@ class Watch:
             except ProviderError as error:
                 if error.reason not in _ROOMS_OWN:
                     raise
+                fresh += not room.failures  # one that failed before is known to be broken by itself
                 self.rooms.has_failed(room, now, talk.tally)
                 failed.append(error)
                 if len(failed) >= _BROKEN:
                     break
-        if len(failed) > well:
+        if fresh > well:
             raise failed[-1]
         return [room for room in due if room.next_at <= now and not room.done]
 
