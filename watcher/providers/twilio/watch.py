@@ -40,7 +40,7 @@ from watcher.providers.vendortime import VendorTime
 FIRST_LOOK = HOUR  # how far back behind the vendor's delay a project is read that never was
 _LONG_LISTS = 3  # that may be cut short before a restart goes on without one
 _BROKEN = 3  # rooms of one look that cannot be read: the rest of them waits
-_BACK = MINUTE  # seconds by which time may go back before nothing is believed that was learned in it
+_BACK = 10 * MINUTE  # by which time may go back; what was planned by a clock a little ahead comes a little later
 _NAMES = 50  # unknown endings that are named in the log, once each
 _ROOMS_OWN = (Reason.SERVER, Reason.TIMEOUT, Reason.MALFORMED, Reason.TOO_LARGE, Reason.REQUEST)
 
