@@ -82,6 +82,17 @@ async def test_a_full_disk_pages_from_memory_and_is_written_later(desk: Office) 
     assert len(desk.sender.accepted) == 1
 
 
+async def test_a_ledger_that_can_write_does_not_say_that_all_is_well(desk: Office) -> None:
+    """While a step waits that could not be written; after it was, it does."""
+    desk.store.full = True
+    await desk.recorder.record(Commit(transitions=[transition(State.FIRING, 100)]))
+    desk.recorder.works()
+    assert failing(desk)
+    desk.store.full = False
+    await desk.recorder.record(Commit())
+    assert not failing(desk)
+
+
 async def test_steps_that_could_not_be_written_keep_their_order(desk: Office) -> None:
     """Two steps fail, the third writes all three as one."""
     desk.store.full = True

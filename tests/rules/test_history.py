@@ -225,6 +225,8 @@ def test_the_end_says_what_normal_was_when_it_began() -> None:
     said = engine.receive(answer(series(), "1%x149 30%x75 1%x30", width=60), 0.0).transitions
     assert [t.state for t in said] == [State.FIRING, State.RESOLVED]
     assert said[1].annotations["summary"] == "30% normal 1% limit 3%"
+    _, plain = of("1%x149 30%x75 1%x30")
+    assert plain[1].annotations["summary"] == "video_freeze_ratio 30% (normal 1%, limit 3%)"
 
 
 def test_an_objective_says_how_fast_its_budget_burns() -> None:
@@ -289,6 +291,29 @@ def test_the_vendor_tells_of_the_time_before_the_first_own_slot_only() -> None:
     trailing = Baseline(spread=4, at_least=0.02, span=4 * SLOT)
     assert not history.is_told(live, trailing, 8 * SLOT, 0)  # slots 4 to 7
     assert history.is_told(live, trailing, 7 * SLOT, 0)
+
+
+def test_a_restart_anywhere_knows_what_was_normal_where_windows_are_missing() -> None:
+    """A slot whose last window is missing has its mean all the same: limits are those of a life without a restart."""
+    rng = np.random.default_rng(5)
+    values = [None if rng.random() < 0.1 else float(rng.integers(1, 64)) / 1024 for _ in range(1700)]
+    values[164] = values[179] = values[194] = None  # each the last of a slot, at which some restart cuts
+    longer = replace(TWO_HOURS, span=26 * HOUR)  # than columns are kept
+    looked = query(series(), width=60, settle=0)
+    for at_ in range(1600, 1660):
+
+        def recorded(of: Series, since: int, *, until: int = at_) -> Points | None:
+            first = max(0, (since - START) // 60)
+            return points(of, values[first:until], start=START + first * 60, width=60) if of == series() else None
+
+        straight, restarted = (Engine(rules=[unusual(longer)], settings=Judging()) for _ in range(2))
+        straight.receive(answer(series(), values[:at_], width=60), 0.0)
+        restarted.restore([], queries=[looked], covered={looked.id: START + at_ * 60}, points=recorded, now=0.0)
+        for engine in (straight, restarted):
+            engine.receive(answer(series(), [0.02] * 8, start=START + at_ * 60, width=60), 0.0)
+        (expected,), (found,) = straight.alerts(), restarted.alerts()
+        assert expected.normal is not None
+        assert (found.normal, found.threshold) == (expected.normal, expected.threshold), at_
 
 
 def test_a_restart_is_made_in_pieces_and_reads_the_users_of_a_place_once() -> None:

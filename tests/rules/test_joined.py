@@ -67,6 +67,14 @@ def test_three_values(join: Join, freeze: str, delay: str, expected: str) -> Non
     assert short(judged(joined(join), {FREEZE: freeze, DELAY: delay})) == expected
 
 
+def test_the_end_of_any_quotes_the_side_that_was_wrong() -> None:
+    """Not the first one, which was never over its limit."""
+    said = judged(joined(Join.ANY), {FREEZE: "1%x4", DELAY: "20% 20% 1% 1%"})
+    assert short(said) == "F0 R2"
+    assert said[0].annotations["summary"] == said[1].annotations["summary"]
+    assert "20%" in said[1].annotations["summary"]
+
+
 def test_a_timer_is_held_by_what_is_unknown() -> None:
     """`for: 40s` needs three judged windows: one that cannot be judged adds nothing, three in a row start anew."""
     held = judged(joined(Join.ALL, hold=40), {FREEZE: "9%x6", DELAY: "20% 20% _ 20% 1%"})

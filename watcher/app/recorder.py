@@ -141,8 +141,8 @@ class Recorder:
         self._fails(error, self._clock.now())
 
     def works(self) -> None:
-        """The store was written."""
-        if self.sight.failing_since is not None:
+        """The store was written. While a step is kept that could not be, that proves little."""
+        if self.sight.failing_since is not None and not self._kept:
             self._log.info("state_writable_again")
             self.sight = StoreSight()
 

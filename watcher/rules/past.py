@@ -131,7 +131,10 @@ class Past:
         if found is None:
             return Slots(history.length)
         beside = users.column(self._places(series, USERS)[0], since)
-        return _slots(series, _column(found), beside, history)
+        column = _column(found)
+        whole = Span(int(found.start[0]), until)  # else a slot whose last windows are missing is cut off
+        column.answer(whole, until, after=0, losses=Losses())
+        return _slots(series, column, beside, history)
 
     # ── what the vendor tells afterwards ──
 

@@ -75,23 +75,21 @@ class Speaker:
         rule, series = alert.rule, alert.series
         place = " ".join(filter(None, (series.project, series.product, series.channel))) or series.account
         texts: dict[str, str] = {}
+        tally = ground.tally(entry.at)
+        if entry.state is State.RESOLVED and not alert.silence:
+            shown, tally = _what_was_wrong(rule, entry, shown, ground)
         if rule.texts:
-            over = entry.state is State.RESOLVED and entry.peak is not None  # a text says what was wrong, at its worst
-            quoted = shown[0]
-            if over and rule.baseline is not None:  # its limit has risen meanwhile, over the worst value even
-                begun = ground.shown(rule, entry.starts_at)[0]
-                quoted = quoted if begun.threshold is None else begun
             values = template.context(
                 labels=alert.labels,
-                value=None if alert.silence else entry.peak if over else quoted.value,
-                threshold=None if alert.silence else quoted.threshold,
-                normal=None if alert.silence else quoted.normal,
-                burn=None if alert.silence else quoted.burn,
+                value=None if alert.silence else shown[0].value,
+                threshold=None if alert.silence else shown[0].threshold,
+                normal=None if alert.silence else shown[0].normal,
+                burn=None if alert.silence else shown[0].burn,
                 peak=entry.peak,
                 users=users,
                 starts_at=entry.starts_at,
                 parts=shown,
-                tally=ground.tally(entry.at),
+                tally=tally,
             )
             texts, failed = self._texts[rule.name].render(values, f"{rule.name} on {place}")
             self.unrendered += failed
@@ -101,8 +99,27 @@ class Speaker:
         elif _closed(rule, entry, ground):
             texts["summary"] = f"{rule.name} is not judged on {place} at this hour: it may be going on"
         elif rule.is_joined and "summary" not in rule.texts:
-            texts["summary"] = plainly(rule, shown, ground.tally(entry.at))
+            texts["summary"] = plainly(rule, shown, tally)
         return texts
+
+
+def _what_was_wrong(
+    rule: Rule, entry: Entry, shown: Sequence[Shown], ground: Ground
+) -> tuple[Sequence[Shown], Tally | None]:
+    """What the texts of an end quote: the window in which the alert began, and the worst value since, if there is one.
+
+    At its end nothing is wrong any more, and a limit that follows the past has risen over the worst value even.
+    """
+    tally = ground.tally(entry.at)
+    begun = ground.shown(rule, entry.starts_at)
+    if begun[0].value is not None:
+        shown, tally = begun, ground.tally(entry.starts_at)
+    if entry.peak is None:
+        return shown, tally
+    worst = shown[0]._replace(value=entry.peak)
+    if rule.burn is not None:
+        worst = worst._replace(burn=(entry.peak if rule.level.above else 1 - entry.peak) / rule.burn.budget)
+    return [worst, *shown[1:]], tally
 
 
 def _closed(rule: Rule, entry: Entry, ground: Ground) -> bool:

@@ -145,16 +145,18 @@ async def test_a_rooms_error_costs_that_room_only() -> None:
     assert here.people() == 3
 
 
-async def test_a_room_that_stays_broken_holds_back_an_hour_at_most() -> None:
+@pytest.mark.parametrize(("status", "running"), [(500, False), (404, True)])
+async def test_a_room_that_stays_broken_holds_back_an_hour_at_most(status: int, running: bool) -> None:
     """After a restart: what was told before waits for it, and whether a minute was empty; then it goes on without."""
     sids = [f"RM{n}" + "0" * 31 for n in range(3)]
 
     def respond(request: httpx.Request) -> httpx.Response:
         if "Participants" not in request.url.path:
-            return answer(page("rooms", [room(room_sid=one) for one in sids]))
+            open_one = {"end_time": None, "processing_state": "in_progress"} if running else {}
+            return answer(page("rooms", [room(room_sid=one, **(open_one if one == sids[0] else {})) for one in sids]))
         sid = request.url.path.split("/")[4]
         row = stay(room_sid=sid, participant_sid="PA" + sid[2:])
-        return answer(b"", status=500) if sid == sids[0] else answer(page("participants", [row]))
+        return answer(b"", status=status) if sid == sids[0] else answer(page("participants", [row]))
 
     here = Script(VirtualClock(epoch=NOON, jumping=True), Vendor(respond))
     here.covered = int(NOON)

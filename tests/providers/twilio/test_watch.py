@@ -258,9 +258,19 @@ async def test_a_date_that_is_wrong_once_loses_nobody(wrong: str | None) -> None
     assert here.watch._list_all_at <= here.clock.now() + 15 * MINUTE
 
 
+async def test_a_memory_that_began_by_a_clock_ahead_begins_anew() -> None:
+    """An hour ahead at the first look only: the hour and a half before it is told all the same."""
+    here, straight = twins()
+    here.watch._vendor_time.heard(here.clock.now() + HOUR)
+    await side_by_side(here, straight, 5 * MINUTE)
+    early = {at: value for at, value in straight.values["users"].items() if at < NOON - 40 * MINUTE}
+    assert len(early) > 20
+    assert {at: value for at, value in here.values["users"].items() if at in early} == early
+
+
 async def test_a_look_that_fails_by_a_clock_ahead_leaves_nothing_for_later() -> None:
-    """Rooms that were to be read again in 20 hours are due at once when the time is known."""
-    here = Stage(clock(), busy())
+    """Rooms that were to be read again in 20 hours are read in ten minutes once the time is known."""
+    here = Stage(clock(), busy(visibility={"settle": "30m"}))
     await here.look()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(VendorTime, "earliest", lambda _: here.clock.now() + 20 * HOUR)

@@ -106,8 +106,9 @@ class Rooms:
     def was_missing(self, room: Room, now: float, tally: Tally) -> None:
         """Expired or deleted where its record was final; else perhaps not there yet."""
         tally[Oddity.VANISHED] += 1
+        room.failures += 1
         room.next_at = now + AGAIN
-        room.done = room.final or now - room.ended >= GIVE_UP
+        room.done = room.final or now - room.ended >= GIVE_UP or room.failures >= _TRIES
 
     def has_failed(self, room: Room, now: float, tally: Tally) -> None:
         tally[Oddity.FAILED_ROOM] += 1
@@ -116,6 +117,12 @@ class Rooms:
         if room.failures >= _TRIES:
             room.done = True
             tally[Oddity.GIVEN_UP] += 1
+
+    def bring_forward(self, now: float) -> None:
+        """Time went back: what was planned by a clock that was ahead, or accepted as too old, is so no longer."""
+        for room in self._rooms.values():
+            room.next_at = min(room.next_at, now + AGAIN)
+            room.done = room.done and room.final
 
     def trim(self, floor: float) -> None:
         """Forget rooms that no list will show again."""

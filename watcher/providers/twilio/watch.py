@@ -62,6 +62,7 @@ class Watch:
         self._judge = Judge(basis=project.failure_basis, classes=project.classes)
         self._named: set[str] = set()
         self._begun = False
+        self._since = -math.inf  # the time at which memory began
         self._latest = -math.inf  # the latest time that a look went by
         self._told: int | None = None  # the end of the newest answer
         self._recorded_until = -math.inf  # event time before which nothing is told until everything was read again
@@ -93,13 +94,16 @@ class Watch:
     # ── how far back ─────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _begin(self, covered: int | None, now: float) -> None:
-        """Where memory begins: at the first look, and anew where the last answer was not taken or time went back, since
-        whatever is to happen later was put down by a clock that was ahead."""
+        """Where memory begins: at the first look, and anew where the last answer was not taken, or where it began by a
+        clock that was ahead. Where such a clock only planned, what it planned is brought forward."""
         taken_back = self._told is not None and (covered is None or covered < self._told)
-        anew = self._begun and (taken_back or now < self._latest - _BACK)
+        anew = self._begun and (taken_back or now < self._since - _BACK)
         if self._begun and not anew:
+            if now < self._latest - _BACK:
+                self._list_all_at = min(self._list_all_at, now + LIST_ALL_EVERY)
+                self.rooms.bring_forward(now)
             return
-        self._begun = True
+        self._begun, self._since = True, now
         self.rooms, self.stays = Rooms(), Stays(0)
         self._list_all_at, self._was_cut, self._long_lists = 0.0, False, _LONG_LISTS
         if covered is not None or anew:
