@@ -83,7 +83,9 @@ class AccountConfig:
     past: tuple[Query, ...] = ()
     """Outside the schedule: what the vendor tells of the past of series that some rule holds against it."""
     past_pools: tuple[Pool, ...] = ()
-    """The pools of `past` in which nothing else is spent."""
+    """The pools of `past` in which no look is spent."""
+    call_pools: tuple[Pool, ...] = ()
+    """The pools of single calls that somebody asks for in which nothing else is spent."""
 
     @property
     def name(self) -> str:
@@ -265,11 +267,14 @@ class _Reader:
             self.document.problem(("accounts", index, *fault.loc), fault.what, fault.remedy) for fault in faults
         ]
         queries = () if faults else provider.queries(settings, needed)
+        kept = {} if faults else {pool.id: pool for pool in provider.pools(settings)}
         spent = {pool for query in queries for pool in query.pools}
-        pools = () if faults else tuple(pool for pool in provider.pools(settings) if pool.id in spent)
+        pools = tuple(pool for id_, pool in kept.items() if id_ in spent)
         past = provider.past(settings, remembered_signals(rules)) if queries else ()
-        kept = {pool.id: pool for pool in provider.pools(settings)} if past else {}
         past = tuple(query for query in past if kept.keys() >= set(query.pools))
+        past_pools = tuple(kept[id_] for id_ in dict.fromkeys(p for q in past for p in q.pools) if id_ not in spent)
+        spent |= {pool.id for pool in past_pools}
+        calls = () if faults else provider.calls(settings)
         return AccountConfig(
             settings=settings,
             provider=provider,
@@ -278,7 +283,8 @@ class _Reader:
             queries=queries,
             gaps=_gaps(queries, pools, within(rules, queries, routes)),
             past=past,
-            past_pools=tuple(kept[id_] for id_ in dict.fromkeys(p for q in past for p in q.pools) if id_ not in spent),
+            past_pools=past_pools,
+            call_pools=tuple(kept[id_] for id_ in calls if id_ in kept and id_ not in spent),
         )
 
 

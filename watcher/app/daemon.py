@@ -394,7 +394,7 @@ class Daemon:
             pass
         ledger = Ledger(
             account=account.name,
-            pools=(*account.pools, *account.past_pools),
+            pools=(*account.pools, *account.past_pools, *account.call_pools),
             store=store,
             clock=self._clock,
             workers=self._store_workers,

@@ -26,6 +26,7 @@ from watcher.providers.agora.insights.settings import DAILY, PAST, InsightLimits
 from watcher.providers.agora.insights.settings import METRICS as DAILY_METRICS
 from watcher.providers.agora.inspector import sample
 from watcher.providers.agora.inspector.figures import MEASURED, SAMPLED, WIDTH
+from watcher.providers.agora.inspector.settings import ASKED_PER_DAY
 from watcher.providers.agora.metrics import METRICS
 from watcher.providers.agora.settings import AgoraAccount, Plan, Product, Project, window
 from watcher.providers.agora.slots import SETTLE, SLOT
@@ -165,14 +166,21 @@ def pools(account: AgoraAccount) -> tuple[Pool, ...]:
     return (*_realtime_pools(account), *_sample_pools(account), *_day_pools(account))
 
 
+def calls(account: AgoraAccount) -> tuple[str, ...]:
+    """Where somebody who asks for one call spends: in the pool of the samples."""
+    return tuple(pool.id for pool in _sample_pools(account))
+
+
 def _sample_pools(account: AgoraAccount) -> Iterator[Pool]:
-    """The day's limit is the vendor's, and what is allowed of it is the user's cap."""
-    limits, wish = account.call_limits(), account.call_inspector
-    if limits is None or wish is None or limits.per_day <= wish.requests_per_day:
+    """The day's limit is the vendor's, and what is allowed of it is the user's cap; a few for whoever asks for a call
+    where no samples are wanted."""
+    limits, wish = account.inspector_limits(), account.call_inspector
+    cap = ASKED_PER_DAY if wish is None else wish.requests_per_day
+    if limits is None or limits.per_day <= cap:
         return
     quotas = (
         Quota.per_second(limits.per_second, margin=account.margin),
-        Quota.per_day(limits.per_day, margin=limits.per_day - wish.requests_per_day),
+        Quota.per_day(limits.per_day, margin=limits.per_day - cap),
     )
     yield Pool(id=f"{account.name}/{SAMPLES}", account=account.name, family=SAMPLES, quotas=quotas, capped=True)
 

@@ -166,10 +166,14 @@ class AgoraAccount(Account):
 
     def call_limits(self) -> CallLimits | None:
         """The plan's numbers of Call Inspector; None where it has none, or no samples are wanted."""
+        return None if self.call_inspector is None else self.inspector_limits()
+
+    def inspector_limits(self) -> CallLimits | None:
+        """The plan's numbers of Call Inspector; None where it has none."""
         plan, own = CALL_PLANS.get(self.plan), self.quotas.call_inspector
-        if plan is None or self.call_inspector is None:
+        if plan is None:
             return None
-        delay = self.call_inspector.delay
+        delay = None if self.call_inspector is None else self.call_inspector.delay
         return plan._replace(
             per_second=plan.per_second if own.per_second is None else own.per_second,
             per_day=plan.per_day if own.per_day is None else own.per_day,

@@ -42,12 +42,18 @@ def pools(account: TwilioAccount) -> tuple[Pool, ...]:
     """One pool per project: the vendor counts every (sub)account by itself."""
     quota = Quota.per_second(account.quotas.per_second, margin=account.margin)
     return tuple(
-        Pool(id=_pool(account, project), account=account.name, family="video", quotas=(quota,))
+        Pool(id=pool_of(account, project), account=account.name, family="video", quotas=(quota,))
         for project in account.projects
     )
 
 
-def _pool(account: TwilioAccount, project: Project) -> str:
+def calls(account: TwilioAccount) -> tuple[str, ...]:
+    """Where somebody who asks for one call spends: beside the looks at its project."""
+    return tuple(pool_of(account, project) for project in account.projects)
+
+
+def pool_of(account: TwilioAccount, project: Project) -> str:
+    """The project's one pool."""
     return f"{account.name}/video/{project.name}"
 
 
@@ -62,7 +68,7 @@ def _query(account: TwilioAccount, project: Project, needed: Set[str]) -> Query:
         id=query_id(account, project),
         account=account.name,
         series=tuple(Series(account.name, account.provider, project.name, "", "", s) for s in signals),
-        pools=(_pool(account, project),),
+        pools=(pool_of(account, project),),
         width=WIDTH,
         delay=float(account.delay),
         reach=float(CATCH_UP),

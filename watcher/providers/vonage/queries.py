@@ -88,6 +88,13 @@ def rest_pool(account: VonageAccount, project: Project) -> str:
     return f"{account.name}/rest/{project.name}"
 
 
+def calls(account: VonageAccount) -> tuple[str, ...]:
+    """Where somebody who asks for one call spends: beside the looks at its project's statistics."""
+    if account.plan != "advanced":
+        return ()
+    return (f"{account.name}/insights", *(insights_pool(account, project) for project in account.projects))
+
+
 def _pool(account: VonageAccount, identity: str, family: str, limit: int) -> Pool:
     quota = Quota.rolling(limit, 30, margin=account.margin)
     return Pool(id=identity, account=account.name, family=family, quotas=(quota,))

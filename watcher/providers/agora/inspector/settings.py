@@ -10,6 +10,7 @@ from watcher.clock import HOUR, MINUTE
 from watcher.yamlfile import Duration, Quantity, Strict
 
 MOST = HOUR - MINUTE  # seconds of a call read at once: Standard's requests must be shorter than an hour
+ASKED_PER_DAY = 200  # requests for whoever asks for a call, where no samples are wanted
 _LOOKS = 30  # samples a day that no window is lost with, and the reserve for what an alert calls for
 
 
