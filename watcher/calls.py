@@ -10,11 +10,15 @@ and yields something to read, and neither needs to know of the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
+from watcher.errors import ProviderError
 from watcher.model import Purse, Split
+
+T = TypeVar("T")
+Told = Callable[[T], float | None]
 
 MOST_REQUESTS = 200  # for one question
 MOST_STAYS = 2_000  # of one call that are kept
@@ -105,7 +109,8 @@ class CallView:
     `call` is the vendor's id of it, `channel` its name where it has one. `running` None where that is not told.
     `users` are all who were ever in it, as the vendor counts or as they were listed. Of the `stays`, the worst first,
     those with `values` were read. `minutes` ascend. `notes` are sentences: what is missing and why, how late the
-    source is. `oddities` as in `model.Answer`.
+    source is. `refusal` is what the vendor said where that ended the read early, for the ledger. `oddities` as in
+    `model.Answer`.
     """
 
     call: str
@@ -120,6 +125,7 @@ class CallView:
     breakdowns: tuple[Breakdown, ...] = ()
     others: tuple[OtherCall, ...] = ()
     notes: tuple[str, ...] = ()
+    refusal: ProviderError | None = None
     oddities: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -139,3 +145,17 @@ class CallReader(Protocol):
         over: what was read until then is the answer. Raises `ProviderError` where nothing could be read.
         """
         ...
+
+
+def nearest(found: Iterable[T], at: float | None, began: Told[T], ended: Told[T]) -> T | None:
+    """The call that ran at an instant, else the last before it, else the first after; the latest without one.
+
+    Of several the one that began last. A beginning that is not told is before everything, such an end after it.
+    """
+    known = sorted(found, key=lambda one: began(one) or 0.0)
+    if at is None:
+        return known[-1] if known else None
+    before = [one for one in known if (began(one) or 0.0) <= at]
+    running = [one for one in before if (end := ended(one)) is None or end > at]
+    chosen = running or before or known[:1]
+    return chosen[-1] if chosen else None

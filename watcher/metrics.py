@@ -106,6 +106,8 @@ class AccountHealth:
     blind: Reason | None = None
     inquiries: Mapping[str, int] = field(default_factory=dict)  # who is affected, by what became of the question
     inquiry_requests: int = 0
+    calls: Mapping[str, int] = field(default_factory=dict)  # single calls asked for, by what became of the question
+    call_requests: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,6 +293,18 @@ def _accounts(accounts: Sequence[AccountHealth], now: float) -> Iterator[Metric]
         "Requests spent on who is affected by an alert.",
         ("account",),
         [((a.account,), a.inquiry_requests) for a in accounts],
+    )
+    yield _counters(
+        "watcher_call_questions",
+        "Single calls that somebody asked for, by what became of it.",
+        ("account", "outcome"),
+        [((a.account, outcome), n) for a in accounts for outcome, n in a.calls.items()],
+    )
+    yield _counters(
+        "watcher_call_requests",
+        "Requests spent on single calls that somebody asked for.",
+        ("account",),
+        [((a.account,), a.call_requests) for a in accounts],
     )
     yield _counters(
         "watcher_covered_windows",

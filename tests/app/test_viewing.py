@@ -96,10 +96,11 @@ async def test_signals_accounts_looks_rules_and_targets(tmp_path: Path, clock: V
     }
     for account in board.accounts.accounts:
         for quota in account.quotas:
-            usage = next(u for u in loops[account.account].ledger.usage(clock.now()) if u.window == quota.window)
+            standing = loops[account.account].ledger.usage(clock.now())
+            usage = next(u for u in standing if (u.family, u.window) == (quota.family, quota.window))
             assert (quota.allowed, quota.limit) == (usage.allowed, usage.limit)
             assert quota.spent <= quota.expected <= quota.allowed
-    days = [q for a in board.accounts.accounts for q in a.quotas if q.window == "day"]
+    days = [q for a in board.accounts.accounts for q in a.quotas if (q.family, q.window) == ("realtime", "day")]
     assert all(q.expected > q.spent for q in days), "the day goes on as its last hour did"
     assert len(board.schedule.looks) == 12
     certain = [look for look in board.schedule.looks if look.certain]

@@ -16,6 +16,16 @@ from watcher.metrics import Snapshot, render
 from watcher.model import Series
 from watcher.secret import Secret
 from watcher.web import Access, NewAck, NewSilence, ReadyReport, Views, build_web, hooks_vonage, shapes
+from watcher.web.callshapes import (
+    AskedCall,
+    CallBucket,
+    CallElse,
+    CallGroup,
+    CallMinute,
+    CallSpread,
+    CallStay,
+    ShownCall,
+)
 from watcher.web.hooks import Listener
 from watcher.web.views import Board, Curve
 from watcher.workers import InlineWorkers
@@ -67,8 +77,56 @@ class FakeViews:
         ack = shapes.ShownAck(alert_id=alert, seq=1, author=wish.author, comment=wish.comment, at=boards.at(0))
         return shapes.ChangedAck(ack=ack, durable=True)
 
+    async def call(self, account: str, asked: AskedCall) -> ShownCall:
+        if asked.channel == "none":
+            raise Refused(404, "the vendor knows of no such call")
+        self.wishes.append((account, asked))
+        return shown_call(asked.channel)
+
 
 _: Views = FakeViews()
+
+
+def shown_call(channel: str = "lecture") -> ShownCall:
+    """Two users, of whom one fared badly."""
+
+    def stay(user: str, frozen: float) -> CallStay:
+        return CallStay(
+            user=user,
+            name=f"user-{user}",
+            joined=boards.at(600),
+            left=None,
+            client="4.2.1 Android",
+            place="Wi-Fi",
+            ending="",
+            failed=False,
+            values={"video_freeze_ratio": frozen},
+        )
+
+    return ShownCall(
+        account="school",
+        provider="agora",
+        project="classroom",
+        channel=channel,
+        call="c1",
+        began=boards.at(900),
+        ended=None,
+        running=True,
+        users=2,
+        stays=[stay("7", 0.22), stay("8", 0.0)],
+        minutes=[CallMinute(at=boards.at(120), values={"users": 2.0, "video_freeze_ratio": 0.11})],
+        spreads=[
+            CallSpread(
+                signal="video_freeze_ratio",
+                buckets=[CallBucket(low=0, high=0.03, users=1), CallBucket(low=0.1, high=1, users=1)],
+            )
+        ],
+        groups=[CallGroup(dimension="sdk", group="4.2.1", signal="video_freeze_ratio", value=0.22, users=1)],
+        others=[CallElse(call="c0", began=boards.at(9000), ended=boards.at(8000), users=5)],
+        notes=["figures are 100 s behind"],
+        read_at=boards.at(0),
+        requests=4,
+    )
 
 
 def chart() -> shapes.Chart:

@@ -32,6 +32,7 @@ ASKED: dict[str, tuple[str, str, Any]] = {
     "signals": ("GET", "/signals", None),
     "series": ("GET", "/series?account=acme&provider=agora&project=p&signal=users&seconds=60", None),
     "accounts": ("GET", "/accounts", None),
+    "call": ("POST", "/accounts/school/call", {"channel": "lecture", "at": "2026-01-31T10:15:00Z", "requests": 5}),
     "schedule": ("GET", "/schedule", None),
     "rules": ("GET", "/rules", None),
     "explain": ("GET", "/rules/VideoFreezing/explain", None),
@@ -47,6 +48,9 @@ REFUSED: dict[str, tuple[str, str, Any, int]] = {
     "explain": ("GET", "/rules/none/explain", None, 404),
     "expire_silence": ("DELETE", "/silences/none", None, 404),
     "add_silence": ("POST", "/silences", {}, 422),
+    "call": ("POST", "/accounts/school/call", {"channel": "none"}, 404),
+    "call of nothing": ("POST", "/accounts/school/call", {"channel": ""}, 422),
+    "call too dear": ("POST", "/accounts/school/call", {"channel": "lecture", "requests": 201}, 422),
 }
 
 
@@ -130,7 +134,7 @@ async def test_every_refusal_is_as_described(name: str) -> None:
     check(document, content["schema"], answer.json())
 
 
-@pytest.mark.parametrize("name", ["add_silence", "acknowledge"])
+@pytest.mark.parametrize("name", ["add_silence", "acknowledge", "call"])
 async def test_what_is_taken_is_what_is_described(name: str) -> None:
     """A body that the description allows is taken; one with a field that it does not know is refused by both."""
     document = await description()

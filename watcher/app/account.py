@@ -21,6 +21,7 @@ import anyio
 from watcher import log
 from watcher.alerts.affected import AffectedSettings
 from watcher.app.attention import Attention
+from watcher.app.calls import Calls
 from watcher.app.inquiry import Inquiries
 from watcher.app.past import PastReader
 from watcher.app.recorder import Recorder
@@ -115,6 +116,15 @@ class AccountLoop:
             workers=workers,
             firing=firing,
         )
+        self.calls = Calls(
+            account=account,
+            source=source,
+            ledger=ledger,
+            policy=policy,
+            recorder=recorder,
+            clock=clock,
+            ring=self._ring,
+        )
         self._held: dict[str, Answer] = {}  # silent ones, until it is known whether anybody was there
         self._tellers: dict[str, Answer] = {}  # by query, the newest that can name the calls behind its values
         self._stopping = False
@@ -141,17 +151,17 @@ class AccountLoop:
     def oddities(self) -> Counter[str]:
         """What was repaired or dropped in answers of every kind."""
         past = self._past.oddities if self._past is not None else Counter[str]()
-        return self.stats.oddities + self.inquiries.oddities + past
+        return self.stats.oddities + self.inquiries.oddities + self.calls.oddities + past
 
     def hint(self, project: str) -> None:
         """Somebody outside says that something is wrong with a project now: look soon, and believe nothing more."""
         self._attention.hint(project, self.ledger.vendor_now())
-        self._bell.set()
+        self._ring()
 
     def stop(self) -> None:
         """Begin no further look."""
         self._stopping = True
-        self._bell.set()
+        self._ring()
 
     async def step(self) -> float:
         """Make the look whose time has come, if there is one; the instant to come back at."""
@@ -174,6 +184,8 @@ class AccountLoop:
             due = due and asked > self._clock.now()  # else something was asked, and the plan is an old one
         if due and self.slot.query_id is not None:
             return await self._look(self.queries[self.slot.query_id], self.slot)
+        if await self.calls.step(self.states, min(back, verdict)):
+            return self._clock.now()
         if self._past is not None and self.slot.query_id is not None:
             await self._past.step(usage, min(back, verdict))
         return self._wake_at(back, now)
@@ -379,6 +391,9 @@ class AccountLoop:
 
     async def _ring_at(self, at: float) -> None:
         await self._clock.sleep_until(at)
+        self._ring()
+
+    def _ring(self) -> None:
         self._bell.set()
 
 

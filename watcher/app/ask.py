@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import msgspec
 
+from watcher.app.calls import PATIENCE
 from watcher.app.desk import Offline, read_alerts, silence_shape
 from watcher.clock import Clock
 from watcher.config import Config
@@ -20,12 +22,14 @@ from watcher.errors import Refused, clip
 from watcher.listener import address
 from watcher.secret import SecretMissing
 from watcher.store import open_readonly, open_store
+from watcher.web.callshapes import AskedCall
 from watcher.web.shapes import ChangedAck, ChangedSilence, NewAck, NewSilence
 
 Document = dict[str, Any]
 Changed = ChangedSilence | ChangedAck
 
 _TIMEOUT = 10.0  # real seconds
+_LONG = PATIENCE + 10.0  # where the daemon waits for a turn, and then for a vendor
 _SHOWN_OVER = 86_400.0  # seconds for which a silence that is over is still listed
 
 
@@ -65,6 +69,16 @@ def acknowledge(config: Config, alert: str, wish: NewAck, *, clock: Clock) -> Do
     return _change(config, "POST", f"alerts/{alert}/ack", body, lambda state: state.acknowledge(alert, wish), clock)
 
 
+def call(config: Config, account: str, asked: AskedCall) -> Document:
+    """One call, as the daemon reads it: it holds the budget, so without it nobody may ask. Raises `Refused`."""
+    path = f"accounts/{quote(account, safe='')}/call"
+    try:
+        return _through_daemon(config, "POST", path, msgspec.json.encode(asked), timeout=_LONG)
+    except httpx.ConnectError:
+        what = f"no daemon listens at {config.http.listen}, and only it may spend the budget: start it (watcher run)"
+        raise Refused(503, what) from None
+
+
 def _change(
     config: Config,
     method: str,
@@ -83,7 +97,7 @@ def _change(
             store.close()
 
 
-def _through_daemon(config: Config, method: str, path: str, body: bytes) -> Document:
+def _through_daemon(config: Config, method: str, path: str, body: bytes, *, timeout: float = _TIMEOUT) -> Document:
     """Ask the daemon that listens. Raises `httpx.ConnectError` where none does, and `Refused`."""
     host, port = address(config.http.listen)
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - where we listen, not what we open
@@ -92,7 +106,7 @@ def _through_daemon(config: Config, method: str, path: str, body: bytes) -> Docu
     try:
         if config.http.token is not None:
             headers["authorization"] = f"Bearer {config.http.token.reveal()}"
-        with httpx.Client(timeout=_TIMEOUT, trust_env=False) as client:
+        with httpx.Client(timeout=timeout, trust_env=False) as client:
             answer = client.request(method, url, content=body, headers=headers)
         document: Any = answer.json()
     except httpx.ConnectError:

@@ -27,6 +27,7 @@ from watcher.alerts.route import NEVER_TOLD, Routing, Told
 from watcher.alerts.targets import HeartbeatSettings, HttpTarget
 from watcher.app.account import LEARNED, AccountLoop, overdue
 from watcher.app.attention import Attention
+from watcher.app.calls import Calls
 from watcher.app.desk import Live
 from watcher.app.material import Material, gather
 from watcher.app.past import PastReader
@@ -206,6 +207,15 @@ class Daemon:
         """Where silences and acknowledgements are made. Raises `Refused`."""
         parts = self._standing()
         return Live(desk=parts.desk, recorder=parts.recorder, clock=self._clock)
+
+    def calls(self, account: str) -> Calls:
+        """Where single calls of an account are asked for. Raises `Refused`."""
+        parts = self._standing()
+        if account not in parts.sights:
+            raise Refused(404, f"there is no account {clip(account, 63)}: there are {', '.join(parts.sights)}")
+        if (loop := parts.loops.get(account)) is None:
+            raise Refused(503, f"account {account} is starting: try again")
+        return loop.calls
 
     def _standing(self) -> _Parts:
         if self._parts is None:

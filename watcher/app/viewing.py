@@ -20,6 +20,8 @@ import msgspec
 
 from watcher.alerts.chart import series_of
 from watcher.app import board as boards
+from watcher.app.calls import Calls
+from watcher.app.callshown import instant, shown_call
 from watcher.app.curves import Curves, dressed, read
 from watcher.app.desk import Live
 from watcher.app.material import Material
@@ -30,6 +32,7 @@ from watcher.explain import as_json, explain
 from watcher.model import Notification, Series, StoreReader, Transition
 from watcher.store import SqliteReader, open_readonly
 from watcher.web import shapes
+from watcher.web.callshapes import AskedCall, ShownCall
 from watcher.web.shapes import NewAck, NewSilence
 from watcher.web.views import SHOWN_OF_ALERT, Board, Curve, Views
 from watcher.workers import Workers
@@ -71,7 +74,7 @@ class _Shared(Generic[T]):
 
 
 class Source(Protocol):
-    """The running daemon, as far as readers need it; both raise `Refused` between two configurations."""
+    """The running daemon, as far as readers need it; all raise `Refused` between two configurations."""
 
     @property
     def config(self) -> Config: ...
@@ -79,6 +82,8 @@ class Source(Protocol):
     def material(self) -> Material: ...
 
     def desk(self) -> Live: ...
+
+    def calls(self, account: str) -> Calls: ...
 
 
 class Viewing:
@@ -121,6 +126,12 @@ class Viewing:
     async def acknowledge(self, alert: str, wish: NewAck) -> shapes.ChangedAck:
         """Note that somebody has an alert in hand."""
         return self._anew(await self._source.desk().acknowledge(alert, wish))
+
+    async def call(self, account: str, asked: AskedCall) -> ShownCall:
+        """One call, read now within the account's budget."""
+        calls, at = self._source.calls(account), instant(asked.at)
+        answer = await calls.ask(asked.channel, project=asked.project, user=asked.user, at=at, requests=asked.requests)
+        return shown_call(account, calls.provider, answer)
 
     async def close(self) -> None:
         """Let go of the state."""

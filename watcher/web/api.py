@@ -1,4 +1,5 @@
-"""`/api/v1`: everything that the status page shows, as JSON, and the three things a person at night wants to change.
+"""`/api/v1`: everything that the status page shows, as JSON, the three things a person at night wants to change, and
+one call for whoever was paged with its channel.
 
 One table, `endpoints`, says what there is: the routes are made of it, and so is the description that others generate
 their clients from (`openapi`), so that neither can know of something that the other does not.
@@ -25,6 +26,7 @@ from watcher.errors import Refused
 from watcher.model import Series
 from watcher.web import openapi, shapes
 from watcher.web.access import Access
+from watcher.web.callshapes import AskedCall, ShownCall
 from watcher.web.shapes import NewAck, NewSilence, Shape
 from watcher.web.views import LONGEST_SERIES, Views
 
@@ -89,6 +91,9 @@ def endpoints(views: Views) -> Sequence[Endpoint]:
 
     async def acknowledge(request: Request) -> Shape:
         return await views.acknowledge(request.path_params["alert"], await _body(request, NewAck))
+
+    async def call(request: Request) -> Shape:
+        return await views.call(request.path_params["account"], await _body(request, AskedCall))
 
     def part(name: str, help_: str, answer: type[Shape]) -> Endpoint:
         async def read(request: Request) -> Shape:
@@ -166,6 +171,17 @@ def endpoints(views: Views) -> Sequence[Endpoint]:
             ),
         ),
         part("accounts", "Every account: whether it can be seen, its coverage and its quotas.", shapes.Accounts),
+        Endpoint(
+            name="call",
+            method="POST",
+            path="/accounts/{account}/call",
+            help="One call of a channel: who was in it, and how each fared. Spends of the account's requests.",
+            answer=ShownCall,
+            handle=call,
+            takes=AskedCall,
+            parameters=(Parameter(name="account", help="The account's name in the configuration."),),
+            changes=True,
+        ),
         part("schedule", "The next looks, and why.", shapes.Schedule),
         part("rules", "Every rule, and how many of its alerts fire.", shapes.Rules),
         Endpoint(

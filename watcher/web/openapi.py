@@ -24,7 +24,10 @@ _REFUSALS = {
     "409": "It cannot be done as things stand.",
     "413": "The body is too large.",
     "422": "Not of the shape that is described here.",
+    "429": "The request budget has none to give now, or too many ask.",
+    "502": "The vendor did not answer.",
     "503": "The daemon is starting, or the state cannot be read now.",
+    "504": "No turn came in time.",
 }
 
 
@@ -59,6 +62,7 @@ def _operation(one: Endpoint) -> dict[str, Any]:
     shown: list[dict[str, list[str]]] = [{"token": []}, {"session": []}]
     refusals = ["401", "503"] + (["404"] if one.parameters else [])
     refusals += ["403", "409", "413", "422"] if one.changes else ["422"] if one.name == "series" else []
+    refusals += ["429", "502", "504"] if one.name == "call" else []
     found: dict[str, Any] = {
         "operationId": one.name,
         "summary": one.help,

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from watcher.model import Floats, Ints, Series
+from watcher.web.callshapes import AskedCall, ShownCall
 from watcher.web.shapes import (
     Accounts,
     AlertDetail,
@@ -102,3 +103,7 @@ class Views(Protocol):
     async def expire_silence(self, silence: str) -> ChangedSilence: ...
 
     async def acknowledge(self, alert: str, wish: NewAck) -> ChangedAck: ...
+
+    async def call(self, account: str, asked: AskedCall) -> ShownCall:
+        """One call, read now within the account's budget; it may take half a minute."""
+        ...

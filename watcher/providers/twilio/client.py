@@ -15,6 +15,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from urllib.parse import urljoin
 
 import httpx
@@ -76,8 +77,8 @@ class Client:
         """The requests of one look, of which the first is spent already."""
         return Talk(client=self, purse=purse, tally=tally)
 
-    def address(self, path: str, parameters: Parameters) -> httpx.URL:
-        return httpx.URL(self._base_url + path).copy_merge_params({**parameters, "PageSize": PAGE_SIZE})
+    def address(self, path: str, parameters: Parameters | None = None) -> httpx.URL:
+        return httpx.URL(self._base_url + path).copy_merge_params(parameters or {})
 
     async def get(self, url: httpx.URL, purse: Purse) -> Reply:
         """One spend."""
@@ -114,10 +115,11 @@ class Talk:
         self._broke = False
         self._until = real_monotonic() + client.longest
 
-    async def rooms(self, created_after: str, created_before: str) -> Listed:
-        """Every room that began in [after, before). Raises `ProviderError`."""
+    async def rooms(self, created_after: str, created_before: str, *, name: str = "") -> Listed:
+        """Every room that began in [after, before); of one name, whatever its type. Raises `ProviderError`."""
         created = {"CreatedAfter": created_after, "CreatedBefore": created_before}
-        listed = await self._list(ROOMS, "rooms", {**self._client.only, **created})
+        wanted = {"RoomName": name} if name else self._client.only
+        listed = await self._list(ROOMS, "rooms", {**wanted, **created})
         if listed.missing:
             raise ProviderError(Reason.REQUEST, "HTTP 404: no list of rooms there; is the address right?")
         return listed
@@ -126,8 +128,29 @@ class Talk:
         """Everybody who was in a room. Raises `ProviderError`."""
         return await self._list(f"{ROOMS}/{room}/Participants", "participants", {})
 
+    async def room(self, room: str) -> Listed:
+        """One room by its SID, as a list of one. Raises `ProviderError`."""
+        return await self._one(f"{ROOMS}/{room}")
+
+    async def participant(self, room: str, participant: str) -> Listed:
+        """One of those who were in a room, by SID, as a list of one. Raises `ProviderError`."""
+        return await self._one(f"{ROOMS}/{room}/Participants/{participant}")
+
+    async def _one(self, path: str) -> Listed:
+        reply = await self._get(self._client.address(path))
+        if reply is None:
+            return Listed(whole=False, cut=True)
+        if is_missing(reply):
+            return Listed(whole=False, missing=True)
+        if (error := refused(reply, self._client.scrub)) is not None:
+            raise error
+        body = http.decode(reply)
+        if not isinstance(body, dict):
+            raise ProviderError(Reason.MALFORMED, "an answer of an unknown shape", vendor_time=reply.date)
+        return Listed((body,))
+
     async def _list(self, path: str, key: str, parameters: Parameters) -> Listed:
-        url = self._client.address(path, parameters)
+        url = self._client.address(path, {**parameters, "PageSize": str(PAGE_SIZE)})
         seen = {str(url)}
         rows: list[Row] = []
         for _ in range(MAX_PAGES):
@@ -192,3 +215,8 @@ def _place(url: httpx.URL) -> tuple[str, bytes, bytes, str]:
 
 def _basic(user: str, password: str) -> str:
     return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+def iso(at: float) -> str:
+    """Whole seconds in UTC, as the vendor's own library writes them."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

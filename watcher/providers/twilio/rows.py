@@ -55,8 +55,8 @@ Tally = Counter[Oddity]
 _HUGE = 10**12  # no count or duration is so long; JSON has no bound
 _MAX_CLIENT = 40  # characters of a client's name: text of end users
 
-_ROOM = re.compile(r"RM[0-9a-f]{32}\Z")
-_PARTICIPANT = re.compile(r"PA[0-9a-f]{32}\Z")
+ROOM = re.compile(r"RM[0-9a-f]{32}\Z")
+PARTICIPANT = re.compile(r"PA[0-9a-f]{32}\Z")
 _FINAL = ("complete", "timeout")  # timeout: the vendor gave up, so nothing more will come (INFERRED)
 _OPEN = ("in_progress", "not_started", "")
 _THERE = ("in_progress", "connected")
@@ -65,12 +65,14 @@ _GONE = ("completed", "disconnected")
 
 @dataclass(frozen=True, slots=True)
 class RoomRow:
-    """`created` and `ended` in Unix seconds, None where the row does not say."""
+    """`created` and `ended` in Unix seconds, None where the row does not say, as `running` where its state is none."""
 
     sid: str
     created: float | None
     ended: float | None
     final: bool
+    name: str = ""
+    running: bool | None = None
 
 
 class Client(NamedTuple):
@@ -95,32 +97,40 @@ class StayRow:
 
 def room(row: Row, tally: Tally) -> RoomRow | None:
     """A room; None, counted, where it cannot be named."""
-    sid = _text(row, "room_sid", tally)
-    if sid is None or not _ROOM.match(sid):
+    sid = text(row, "room_sid", tally)
+    if sid is None or not ROOM.match(sid):
         tally[Oddity.NO_SID] += 1
         return None
-    state = _word(row, "processing_state", tally)
+    state = word(row, "processing_state", tally)
     if state not in _FINAL + _OPEN:
         tally[Oddity.UNKNOWN_WORD] += 1
-    created, ended = (_instant(row, key, tally) for key in ("create_time", "end_time"))
-    return RoomRow(sid=sid, created=created, ended=ended, final=state in _FINAL)
+    created, ended = (instant(row, key, tally) for key in ("create_time", "end_time"))
+    status = word(row, "room_status", tally)
+    return RoomRow(
+        sid=sid,
+        created=created,
+        ended=ended,
+        final=state in _FINAL,
+        name=clip(text(row, "room_name", tally) or "", 200),
+        running={"in_progress": True, "completed": False}.get(status),
+    )
 
 
 def stay(row: Row, room: str, now: float, tally: Tally) -> StayRow | None:
     """Somebody who left that room by `now`; None for whoever is still there, and, counted, for what cannot be used."""
-    sid = _text(row, "participant_sid", tally)
-    if sid is None or not _PARTICIPANT.match(sid):
+    sid = text(row, "participant_sid", tally)
+    if sid is None or not PARTICIPANT.match(sid):
         tally[Oddity.NO_SID] += 1
         return None
-    if (_text(row, "room_sid", tally) or room) != room:
+    if (text(row, "room_sid", tally) or room) != room:
         tally[Oddity.NOT_ASKED] += 1
         return None
-    status = _word(row, "status", tally)
+    status = word(row, "status", tally)
     if status in _THERE:
         return None
     if status not in _GONE:
         tally[Oddity.UNKNOWN_WORD] += 1
-    left = _instant(row, "leave_time", tally)
+    left = instant(row, "leave_time", tally)
     if left is None:
         tally[Oddity.NO_TIME] += row.get("leave_time") is None and status in _GONE
         return None
@@ -131,21 +141,22 @@ def stay(row: Row, room: str, now: float, tally: Tally) -> StayRow | None:
         sid=sid,
         left=left,
         duration=_duration(row, left, tally),
-        reason=_text(row, "end_reason", tally),
-        code=_whole(row, "error_code", tally),
-        client=_client(row, tally),
+        reason=text(row, "end_reason", tally),
+        code=whole(row, "error_code", tally),
+        client=client_of(row, tally),
     )
 
 
-def _client(row: Row, tally: Tally) -> Client:
+def client_of(row: Row, tally: Tally) -> Client:
+    """As the row of a participant says it."""
     publisher = row.get("publisher_info")
     if not isinstance(publisher, dict):
         tally[Oddity.MISTYPED] += publisher is not None
         publisher = {}
     sdk, version, browser, major = (
-        _text(publisher, key, tally) for key in ("name", "sdk_version", "browser_name", "browser_major")
+        text(publisher, key, tally) for key in ("name", "sdk_version", "browser_name", "browser_major")
     )
-    return Client(_joined(sdk, version), _joined(browser, major), _joined(_text(row, "media_region", tally)))
+    return Client(_joined(sdk, version), _joined(browser, major), _joined(text(row, "media_region", tally)))
 
 
 def _joined(*parts: str | None) -> str:
@@ -153,14 +164,15 @@ def _joined(*parts: str | None) -> str:
 
 
 def _duration(row: Row, left: float, tally: Tally) -> float | None:
-    duration, joined = _whole(row, "duration_sec", tally), _instant(row, "join_time", tally)
+    duration, joined = whole(row, "duration_sec", tally), instant(row, "join_time", tally)
     if (duration is not None and duration < 0) or (joined is not None and joined > left):
         tally[Oddity.IMPOSSIBLE] += 1
         return None
     return None if duration is None else float(duration)
 
 
-def _text(row: Row, key: str, tally: Tally) -> str | None:
+def text(row: Row, key: str, tally: Tally) -> str | None:
+    """A text of at most 200 characters; None where it is not there, or empty."""
     value = row.get(key)
     if value is None or isinstance(value, str):
         return value[:200] if value else None
@@ -168,12 +180,13 @@ def _text(row: Row, key: str, tally: Tally) -> str | None:
     return None
 
 
-def _word(row: Row, key: str, tally: Tally) -> str:
+def word(row: Row, key: str, tally: Tally) -> str:
     """A state in the enum's spelling; prose and older copies write hyphens."""
-    return (_text(row, key, tally) or "").lower().replace("-", "_")
+    return (text(row, key, tally) or "").lower().replace("-", "_")
 
 
-def _whole(row: Row, key: str, tally: Tally) -> int | None:
+def whole(row: Row, key: str, tally: Tally) -> int | None:
+    """A whole number, in quotes or not."""
     value = row.get(key)
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,12}", value):
         tally[Oddity.QUOTED] += 1
@@ -184,7 +197,7 @@ def _whole(row: Row, key: str, tally: Tally) -> int | None:
     return None
 
 
-def _instant(row: Row, key: str, tally: Tally) -> float | None:
+def instant(row: Row, key: str, tally: Tally) -> float | None:
     """An ISO 8601 time with a zone, with or without fractions; anything else counts as unreadable."""
     value = row.get(key)
     if value is None:

@@ -7,12 +7,14 @@ from collections.abc import Set
 
 import httpx
 
+from watcher.calls import CallReader, CallView, CallWish
 from watcher.clock import Clock
-from watcher.model import Answer, Purse, Query
+from watcher.model import Answer, Purse, Query, Source
 from watcher.providers import http
+from watcher.providers.twilio.callview import read_call
 from watcher.providers.twilio.client import LONGEST, Client
-from watcher.providers.twilio.queries import queries
-from watcher.providers.twilio.settings import TwilioAccount
+from watcher.providers.twilio.queries import pool_of, queries, query_id
+from watcher.providers.twilio.settings import Project, TwilioAccount
 from watcher.providers.twilio.watch import Watch
 from watcher.providers.vendortime import VendorTime
 
@@ -50,6 +52,8 @@ class TwilioSource:
         vendor_time: VendorTime,
         connections: httpx.AsyncClient,
     ) -> None:
+        self._settings = settings
+        self._vendor_time = vendor_time
         self._connections = connections
         self._queries = queries(settings, needed)
         self.watches = {
@@ -77,5 +81,22 @@ class TwilioSource:
         """See `model.Source`."""
         return await self.watches[query.id].look(query, covered, purse)
 
+    def call_pools(self, project: str) -> tuple[str, ...]:
+        """See `calls.CallReader`."""
+        return (pool_of(self._settings, self._project(project)),)
+
+    async def read_call(self, wish: CallWish, purse: Purse) -> CallView | None:
+        """See `calls.CallReader`."""
+        watch = self.watches[query_id(self._settings, self._project(wish.project))]
+        return await read_call(wish, watch.talk(purse), watch.judge, self._vendor_time.earliest())
+
+    def _project(self, name: str) -> Project:
+        return next(project for project in self._settings.projects if project.name == name)
+
     async def aclose(self) -> None:
         await self._connections.aclose()
+
+
+def _ports(source: TwilioSource) -> tuple[Source, CallReader]:
+    """That a `TwilioSource` is both is for the type checker to say."""
+    return source, source

@@ -22,14 +22,13 @@ Where the long list is more than one look can read, the two take turns.
 from __future__ import annotations
 
 import math
-from datetime import UTC, datetime
 
 from watcher.clock import HOUR, MINUTE, Clock
 from watcher.errors import ProviderError, Reason, clip
 from watcher.log import get
 from watcher.model import Answer, Purse, Query, Series, Span, Split
 from watcher.providers.twilio import clients, points, rows
-from watcher.providers.twilio.client import Client, Talk
+from watcher.providers.twilio.client import Client, Talk, iso
 from watcher.providers.twilio.endings import Judge
 from watcher.providers.twilio.memory import Room, Rooms, Stay, Stays
 from watcher.providers.twilio.queries import BEHIND, CATCH_UP, LIST_ALL_EVERY, RATIOS, ROOM_LIFE, SLACK, WIDTH
@@ -59,7 +58,7 @@ class Watch:
         self._client = client
         self._vendor_time = vendor_time
         self._clock = clock
-        self._judge = Judge(basis=project.failure_basis, classes=project.classes)
+        self.judge = Judge(basis=project.failure_basis, classes=project.classes)
         self._named: set[str] = set()
         self._begun = False
         self._since = -math.inf  # the time at which memory began
@@ -90,6 +89,10 @@ class Watch:
         if whole and not unread:
             self._forget(now)
         return answer
+
+    def talk(self, purse: Purse) -> Talk:
+        """The requests of somebody who asks for one room: nothing of it is remembered here."""
+        return self._client.talk(purse, Tally())
 
     # ── how far back ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -126,7 +129,7 @@ class Watch:
         oldest = self.stays.floor - ROOM_LIFE
         everything = now >= self._list_all_at and not self._was_cut
         since = oldest if everything else max(oldest, now - self._delay - self._kept)
-        listed = await talk.rooms(_iso(since), _iso(math.floor(now) + 1))
+        listed = await talk.rooms(iso(since), iso(math.floor(now) + 1))
         talk.tally[Oddity.UNREAD] += listed.cut
         if everything and listed.whole:
             self._list_all_at, self._long_lists = now + LIST_ALL_EVERY, 0
@@ -170,7 +173,7 @@ class Watch:
                 continue
             talk.tally[Oddity.DUPLICATE] += stay.sid in seen
             seen.add(stay.sid)
-            verdict = self._judge.of(stay.reason, stay.code, stay.duration)
+            verdict = self.judge.of(stay.reason, stay.code, stay.duration)
             self._name(verdict.strange, talk.tally)
             talk.tally[Oddity.CONFLICT] += verdict.conflict
             self.stays.put(Stay(stay.sid, room.sid, _floor(stay.left), verdict, stay.client), talk.tally)
@@ -242,8 +245,3 @@ class Watch:
 
 def _floor(at: float) -> int:
     return math.floor(at / WIDTH) * WIDTH
-
-
-def _iso(at: float) -> str:
-    """Whole seconds in UTC, as the vendor's own library writes them."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,75 @@
+"""From what was read of a call to what the API answers with. Pure."""
+
+from __future__ import annotations
+
+from watcher.app.calls import CallAnswer
+from watcher.calls import CallView
+from watcher.clock import parse_rfc3339, rfc3339
+from watcher.errors import Refused
+from watcher.web import callshapes as shapes
+
+
+def instant(text: str | None) -> float | None:
+    """Raises `Refused`."""
+    try:
+        return None if text is None else parse_rfc3339(text)
+    except ValueError:
+        raise Refused(422, "at is an instant like 2026-01-31T10:15:00Z") from None
+
+
+def shown_call(account: str, provider: str, answer: CallAnswer) -> shapes.ShownCall:
+    """The whole of it."""
+    view = answer.view
+    return shapes.ShownCall(
+        account=account,
+        provider=provider,
+        project=answer.project,
+        channel=view.channel,
+        call=view.call,
+        began=rfc3339(view.began),
+        ended=rfc3339(view.ended),
+        running=view.running,
+        users=view.users,
+        stays=[
+            shapes.CallStay(
+                user=stay.user,
+                name=stay.name,
+                joined=rfc3339(stay.joined),
+                left=rfc3339(stay.left),
+                client=stay.client,
+                place=stay.place,
+                ending=stay.ending,
+                failed=stay.failed,
+                values=dict(stay.values),
+            )
+            for stay in view.stays
+        ],
+        minutes=[shapes.CallMinute(at=rfc3339(m.start) or "", values=dict(m.values)) for m in view.minutes],
+        spreads=[
+            shapes.CallSpread(signal=spread.signal, buckets=[shapes.CallBucket(**b._asdict()) for b in spread.buckets])
+            for spread in view.spreads
+        ],
+        groups=_groups(view),
+        others=[
+            shapes.CallElse(call=o.call, began=rfc3339(o.began), ended=rfc3339(o.ended), users=o.users)
+            for o in view.others
+        ],
+        notes=list(view.notes),
+        read_at=rfc3339(answer.at) or "",
+        requests=answer.requests,
+    )
+
+
+def _groups(view: CallView) -> list[shapes.CallGroup]:
+    return [
+        shapes.CallGroup(
+            dimension=str(split.dimension),
+            group=group.name,
+            signal=breakdown.signal,
+            value=group.value,
+            users=group.users,
+        )
+        for breakdown in view.breakdowns
+        for split in breakdown.splits
+        for group in split.groups
+    ]

@@ -1,0 +1,177 @@
+"""One call, for whoever was paged with its channel: through the running daemon, which alone may spend its budget."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from watcher.cli.common import config_option, exits, json_option, print_json
+from watcher.errors import clip
+
+Row = Sequence[str]
+
+_MINUTES = 30  # the newest that are printed
+_GROUPS = 5  # of a dimension
+_CELL = 40  # characters
+_UNITS = (("_bytes_per_second", 0.008, " kbit/s"), ("_ratio", 100.0, "%"), ("_seconds", 1000.0, " ms"))
+
+
+@click.command()
+@config_option
+@click.argument("account")
+@click.argument("channel")
+@click.option("--project", default="", help="Its project, where the account has several.")
+@click.option("--user", default="", help="Only this one of its users, by the id that the list has.")
+@click.option("--at", default=None, metavar="TIME", help="When it ran, like 2026-01-31T10:15Z.  [default: the latest]")
+@click.option("--requests", type=click.IntRange(1, 200), default=20, show_default=True, help="Spend at most so many.")
+@click.option("--users", type=click.IntRange(1, 2000), default=20, show_default=True, help="Print so many users.")
+@json_option
+@exits
+def call(
+    config: Path,
+    account: str,
+    channel: str,
+    project: str,
+    user: str,
+    at: str | None,
+    requests: int,
+    users: int,
+    as_json: bool,
+) -> None:
+    """Say who was in a call of CHANNEL and how each fared: an Agora channel, Vonage session or Twilio room.
+
+    The running daemon reads it between two looks, within the account's budget.
+    """
+    from watcher.app import ask
+    from watcher.config import load
+    from watcher.web.callshapes import AskedCall
+
+    wish = AskedCall(channel=channel, project=project, user=user, at=at, requests=requests)
+    found = ask.call(load(config, pages=False), account, wish)
+    if as_json:
+        print_json(found)
+        return
+    for line in lines(found, users=users):
+        click.echo(line)
+
+
+def lines(found: Mapping[str, Any], *, users: int) -> Iterator[str]:
+    """The answer of the API as text; vendors' words are cut, and printable."""
+    yield _head(found)
+    for note in found["notes"]:
+        yield f"  {clip(note, 300)}"
+    yield from _minutes(found["minutes"])
+    for spread in found["spreads"]:
+        buckets = ", ".join(
+            f"{_amount(spread['signal'], b['low'])} to {_amount(spread['signal'], b['high'])}: {b['users']}"
+            for b in spread["buckets"]
+        )
+        yield from ("", f"users by {_title(spread['signal'])}: {buckets}")
+    yield from _groups(found["groups"])
+    yield from _stays(found["stays"], users)
+    if others := found["others"]:
+        yield from ("", "other calls of this channel")
+        yield from _table([("began", "ended", "users", "call"), *(_else(other) for other in others)])
+
+
+def _head(found: Mapping[str, Any]) -> str:
+    name = found["channel"] or found["call"]
+    call = f" (call {clip(found['call'], 60)})" if found["call"] != name else ""
+    end = "goes on" if found["running"] else _time(found["ended"]) or "end not told"
+    count = "" if found["users"] is None else f", {found['users']} users"
+    where = f"{found['account']}/{found['project']}"
+    began = _time(found["began"]) or "begin not told"
+    return (
+        f"{clip(name, 100)}{call} in {where}: {began} to {end}{count}; "
+        f"read at {_time(found['read_at'])} with {found['requests']} requests"
+    )
+
+
+def _minutes(minutes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    if not minutes:
+        return
+    shown = minutes[-_MINUTES:]
+    names = list(dict.fromkeys(name for minute in shown for name in minute["values"]))
+    rows = [(_time(m["at"]), *(_optional(name, m["values"]) for name in names)) for m in shown]
+    left = f" (the last {len(shown)} of {len(minutes)})" if len(shown) < len(minutes) else ""
+    yield ""
+    yield from _table([(f"UTC{left}", *map(_title, names)), *rows])
+
+
+def _groups(groups: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    kinds = list(dict.fromkeys((group["dimension"], group["signal"]) for group in groups))
+    for dimension, signal in kinds:
+        found = [g for g in groups if (g["dimension"], g["signal"]) == (dimension, signal)]
+        yield ""
+        yield from _table(
+            [
+                (dimension.replace("_", " "), "users", _title(signal)),
+                *((g["group"], f"{g['users']:.0f}", _amount(signal, g["value"])) for g in found[:_GROUPS]),
+            ]
+        )
+        if len(found) > _GROUPS:
+            yield f"  and {len(found) - _GROUPS} more"
+
+
+def _stays(stays: Sequence[Mapping[str, Any]], users: int) -> Iterator[str]:
+    if not stays:
+        return
+    shown = stays[:users]
+    names = list(dict.fromkeys(name for stay in shown for name in stay["values"]))
+    ends = any(stay["ending"] for stay in shown)
+    head = ("user", "name", "joined", "left", "client", "place", *map(_title, names), *(("ending",) if ends else ()))
+    rows = [
+        (
+            stay["user"],
+            stay["name"],
+            _time(stay["joined"]),
+            _time(stay["left"]),
+            stay["client"],
+            stay["place"],
+            *(_optional(name, stay["values"]) for name in names),
+            *((f"{'failed: ' if stay['failed'] else ''}{stay['ending']}",) if ends else ()),
+        )
+        for stay in shown
+    ]
+    yield ""
+    yield from _table([head, *rows])
+    if left := len(stays) - len(shown):
+        yield f"  and {left} more: --users {min(len(stays), 2000)} or --json has them"
+
+
+def _else(other: Mapping[str, Any]) -> Row:
+    users = "" if other["users"] is None else str(other["users"])
+    return _time(other["began"]), _time(other["ended"]), users, other["call"]
+
+
+def _table(rows: Sequence[Row]) -> Iterator[str]:
+    """Columns as wide as their widest cell; one that is empty in every row is left out."""
+    cells = [[clip(cell, _CELL) for cell in row] for row in rows]
+    kept = [i for i in range(len(cells[0])) if any(row[i] for row in cells[1:])]
+    widths = [max(len(row[i]) for row in cells) for i in kept]
+    for row in cells:
+        yield "  ".join(row[i].ljust(width) for i, width in zip(kept, widths, strict=True)).rstrip()
+
+
+def _time(text: str | None) -> str:
+    """`01-31 10:15:20`: the year is known to whoever was paged."""
+    return "" if not text else text[5:19].replace("T", " ")
+
+
+def _title(signal: str) -> str:
+    for suffix, _, _ in _UNITS:
+        signal = signal.removesuffix(suffix)
+    return signal.replace("_", " ")
+
+
+def _optional(name: str, values: Mapping[str, float]) -> str:
+    return _amount(name, values[name]) if name in values else ""
+
+
+def _amount(name: str, value: float) -> str:
+    """In the unit that the name ends with."""
+    factor, unit = next(((factor, unit) for suffix, factor, unit in _UNITS if name.endswith(suffix)), (1.0, ""))
+    return f"{value * factor:.1f}".removesuffix(".0") + unit
