@@ -1,0 +1,347 @@
+"""One call for whoever asks: when it is read, what it may cost, and what is said where it cannot be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import pytest
+
+from tests.app.asking import ALL, NOON, POOL, Groups, Sparing, ledger, recorder
+from tests.app.test_twilio import Calls as Town
+from tests.conftest import EPOCH
+from tests.emulator.twilio.helpers import account, people, plain, traffic
+from tests.providers.doubles import HandClock
+from watcher.alerts.desk import Desk
+from watcher.app import calls as app_calls
+from watcher.app.calls import CallAnswer, Calls, Outcome
+from watcher.app.callshown import instant
+from watcher.budget.ledger import Ledger
+from watcher.calls import CallReader, CallView, CallWish, OtherCall, nearest
+from watcher.clock import HOUR, MINUTE, VirtualClock, rfc3339
+from watcher.errors import ProviderError, Reason, Refused, StoreError
+from watcher.model import Purse, Source
+from watcher.schedule.state import QueryState
+from watcher.store import SqliteStore, open_readonly
+from watcher.web.callshapes import AskedCall
+
+FAR = NOON + 600  # nothing else is to be done before
+
+
+class Rooms(Groups):
+    """A source that spends as much as it may, and tells how often it was allowed to."""
+
+    def __init__(self, clock: HandClock) -> None:
+        super().__init__(clock)
+        self.pools: tuple[str, ...] = (POOL,)
+        self.wishes: list[CallWish] = []
+        self.view: CallView | None = CallView(call="c1")
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    def call_pools(self, project: str) -> tuple[str, ...]:
+        return self.pools
+
+    async def read_call(self, wish: CallWish, purse: Purse) -> CallView | None:
+        self.wishes.append(wish)
+        if self.fails is not None:
+            raise self.fails
+        for _ in range(1000):
+            if self.meanwhile is not None:
+                await self.meanwhile()
+            if not await purse.spend():
+                return self.view
+        raise AssertionError("nothing bounds it")
+
+
+_ports: tuple[Source, CallReader] = (Rooms(HandClock(NOON)), Rooms(HandClock(NOON)))
+
+
+class Stingy(Sparing):
+    """A policy that has so many requests to spare."""
+
+    def __init__(self, left: float = math.inf) -> None:
+        super().__init__()
+        self.left = left
+        self.asked = 0
+
+    def spare(self, states: Any, usage: Any, pools: Any, now: float) -> float:
+        self.asked += 1
+        self.left -= 1
+        return now if self.left >= 0 else math.inf
+
+
+class House:
+    """One account's questions at noon."""
+
+    def __init__(self, store: SqliteStore, *, source: Source | None = None) -> None:
+        self.clock = HandClock(NOON)
+        self.source = Rooms(self.clock)
+        self.ledger: Ledger = ledger(store, self.clock)
+        self.policy = Stingy()
+        self.rings = 0
+        self.calls = Calls(
+            account="acme",
+            source=source or self.source,
+            ledger=self.ledger,
+            policy=self.policy,
+            recorder=recorder(store, self.clock, Desk(ALL)),
+            clock=self.clock,
+            ring=self._ring,
+        )
+        self.states = (QueryState(query=self.source.queries[0], last_look=NOON),)
+
+    def _ring(self) -> None:
+        self.rings += 1
+
+    async def ask(self, channel: str = "room", *, free_until: float = FAR, **wish: Any) -> CallAnswer | Refused:
+        """Ask, give it a turn, and what comes of it."""
+        found: list[CallAnswer | Refused] = []
+
+        async def asking() -> None:
+            try:
+                found.append(await self.calls.ask(channel, **{"requests": 20, **wish}))
+            except Refused as refused:
+                found.append(refused)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(asking)
+            await anyio.wait_all_tasks_blocked()
+            await self.calls.step(self.states, free_until)
+        return found[0]
+
+    async def told(self, **wish: Any) -> CallAnswer:
+        answer = await self.ask(**wish)
+        assert isinstance(answer, CallAnswer), answer
+        return answer
+
+    async def refused(self, status: int, **wish: Any) -> str:
+        answer = await self.ask(**wish)
+        assert isinstance(answer, Refused)
+        assert answer.status == status, answer
+        return str(answer)
+
+    def spent(self) -> int:
+        return sum(view.granted for view in self.ledger.usage(self.clock.now()) if view.pool == POOL)
+
+
+@pytest.fixture
+async def house(store: SqliteStore) -> House:
+    made = House(store)
+    await made.ledger.open()
+    return made
+
+
+async def test_a_call_is_read_for_at_most_what_is_allowed(house: House) -> None:
+    """The first request is one of them; every one is in the ledger and in the answer."""
+    answer = await house.told(requests=7, user="kim", at=NOON - 60)
+    assert (answer.requests, house.spent(), house.calls.requests) == (7, 7, 7)
+    assert house.source.wishes == [
+        CallWish(channel="room", project=answer.project, user="kim", at=NOON - 60, requests=7)
+    ]
+    assert (await house.told(requests=1)).requests == 1
+    assert house.calls.outcomes[Outcome.TOLD] == 2
+    assert house.rings == 2, "the loop is woken"
+
+
+async def test_a_look_that_is_near_goes_first(house: House) -> None:
+    """Not begun within seconds of the next look; its turn comes after."""
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: house.calls.ask("room", requests=3))
+        await anyio.wait_all_tasks_blocked()
+        assert not await house.calls.step(house.states, NOON + app_calls.LEAST_ROOM - 0.1)
+        assert house.spent() == 0
+        assert await house.calls.step(house.states, NOON + app_calls.LEAST_ROOM)
+    assert not await house.calls.step(house.states, FAR), "once"
+    assert house.spent() == 3
+
+
+async def test_what_is_not_read_in_time_is_left_out(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The purse closes before the next look: by then what was read is the answer."""
+    real = [1000.0]
+    monkeypatch.setattr(app_calls, "real_monotonic", lambda: real[0])
+    monkeypatch.setattr(HandClock, "virtual", False)
+
+    async def slowly() -> None:
+        real[0] += 2.0
+
+    house.source.meanwhile = slowly
+    assert (await house.told(free_until=NOON + 9)).requests == 3, "of 9 s, 4.5 are for it"
+    real[0] = 2000.0
+    longest = app_calls.LONGEST_READ
+    assert (await house.told(requests=200)).requests == longest // 2 + 1
+
+
+async def test_promised_looks_keep_the_day(house: House) -> None:
+    """Where looks divide the same day's budget, each request must be one that the policy can spare."""
+    house.policy.left = 4
+    assert (await house.told()).requests == 4
+    assert "need what is left" in await house.refused(429)
+    assert house.spent() == 4
+    assert house.calls.outcomes[Outcome.BUDGET] == 1
+
+
+async def test_a_pool_without_looks_needs_no_policy(house: House) -> None:
+    """Nor does one that has no day to divide."""
+    house.source.pools = ("acme/past",)
+    assert (await house.told(requests=5)).requests == 5
+    assert house.policy.asked == 0
+
+
+async def test_the_ledger_has_the_last_word(house: House) -> None:
+    """The day's quota is kept to the request; when it begins anew is said."""
+    house.source.pools = ("acme/past",)
+    (left,) = (int(view.left) for view in house.ledger.usage(NOON) if view.pool == "acme/past")
+    for _ in range(left // 200):
+        await house.told(requests=200)
+    assert (await house.told(requests=200)).requests == left % 200 > 0
+    assert "allows none before 00:00 UTC (day, budget)" in await house.refused(429)
+
+
+async def test_a_vendor_that_refuses_is_believed(house: House) -> None:
+    """In words for whoever asked, and to the ledger: nobody asks again before the vendor wants it."""
+    house.source.fails = ProviderError(Reason.RATE, "slow down", retry_after=90)
+    assert await house.refused(502) == "the vendor did not say: rate: slow down"
+    assert any(view.blocked_until for view in house.ledger.usage(NOON) if view.pool == POOL)
+    assert house.calls.outcomes[Outcome.FAILED] == 1
+
+
+async def test_a_refusal_halfway_is_believed_too(house: House) -> None:
+    """What was read is told all the same."""
+    house.source.view = CallView(call="c1", refusal=ProviderError(Reason.RATE, retry_after=90), oddities={"odd": 2})
+    assert (await house.told()).view.call == "c1"
+    assert any(view.blocked_until for view in house.ledger.usage(NOON) if view.pool == POOL)
+    assert house.calls.oddities == {"odd": 2}
+
+
+async def test_a_call_that_nobody_knows(house: House) -> None:
+    """It says what it cost."""
+    house.source.view = None
+    said = await house.refused(404, requests=2, at=NOON)
+    assert "no call 'room'" in said
+    assert said.endswith("at that time; it took 2 requests")
+
+
+async def test_a_fault_of_ours_costs_that_answer_only(house: House) -> None:
+    """The account's loop goes on, and so does the next question."""
+    house.source.fails = RuntimeError("a mistake")
+    assert "a fault of watcher's" in await house.refused(500)
+    house.source.fails = None
+    await house.told()
+
+
+async def test_nothing_leaves_that_cannot_be_recorded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger that cannot write is a refusal."""
+
+    async def fails(pools: object) -> object:
+        raise StoreError("disk full")
+
+    monkeypatch.setattr(house.ledger, "spend", fails)
+    assert "cannot be written" in await house.refused(503)
+    assert house.source.wishes == []
+
+
+async def test_no_more_than_a_few_wait(house: House) -> None:
+    """The next one is refused; whoever goes away frees the place, and costs nothing."""
+    async with anyio.create_task_group() as tasks:
+        for _ in range(app_calls.MAX_WAITING):
+            tasks.start_soon(lambda: house.calls.ask("room", requests=1))
+        await anyio.wait_all_tasks_blocked()
+        assert "others wait" in await house.refused(429, free_until=NOON)
+        tasks.cancel_scope.cancel()
+    assert not await house.calls.step(house.states, FAR)
+    assert house.spent() == 0
+
+
+async def test_nobody_waits_for_ever(house: House) -> None:
+    """Where looks leave no time, that is said after a minute."""
+    before = anyio.current_time()
+    assert "left no time" in await house.refused(504, free_until=NOON)
+    assert anyio.current_time() - before == pytest.approx(app_calls.PATIENCE)
+    assert not await house.calls.step(house.states, FAR)
+    assert house.calls.outcomes[Outcome.LATE] == 1
+
+
+async def test_whose_call(house: House, store: SqliteStore) -> None:
+    """The one project need not be named; a wrong one is refused with those there are."""
+    name = house.source.queries[0].series[0].project
+    assert (await house.told(project=name)).project == name
+    assert f"it has {name}" in await house.refused(404, project="other")
+    plain_house = House(store, source=Groups(house.clock))
+    assert "cannot be asked" in await plain_house.refused(409)
+
+
+def test_an_instant_is_read_or_refused() -> None:
+    """Without a zone it means nothing."""
+    assert instant(None) is None
+    assert instant("2026-01-01T12:00Z") == EPOCH + 12 * HOUR
+    for text in ("noon", "2026-01-01T12:00", ""):
+        with pytest.raises(Refused):
+            instant(text)
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [(None, "c"), (5, "a"), (15, "a"), (25, "b"), (35, "b"), (45, "c"), (99, "c")],
+)
+def test_the_call_that_is_meant(at: float | None, expected: str) -> None:
+    """That which ran, else the last before, else the first after; the latest of those that overlap."""
+    found = [OtherCall("b", 20, 32, None), OtherCall("c", 40, None, None), OtherCall("a", 10, 28, None)]
+    meant = nearest(found, at, lambda call: call.began, lambda call: call.ended)
+    assert meant is not None
+    assert meant.call == expected
+    assert nearest(found[:0], at, lambda call: call.began, lambda call: call.ended) is None
+
+
+# ── in the running daemon ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def busy() -> dict[str, Any]:
+    """A room whose first one was cut off, beside others all day."""
+    board = people({"ending": "53405", "stay": "30m"}, {"stay": "55m"}, {"stay": "55m"})
+    return plain(accounts=[account(rooms=[board], traffic=traffic(rooms=10, participants=4, length="20m"))])
+
+
+async def _day(clock: VirtualClock, folder: Any, *, asks: bool) -> tuple[Any, list[Any]]:
+    """An hour and a half around the end of `board`, with a question every ten minutes, or none."""
+    here = Town(clock, folder, busy())
+    found: list[Any] = []
+
+    async def asking() -> None:
+        for _ in range(8):
+            await anyio.sleep(10 * MINUTE)
+            try:
+                found.append(await here.daemon.viewing.call("rtc", AskedCall(channel="board")))
+            except Refused as refused:
+                found.append(refused)
+
+    async with anyio.create_task_group() as tasks:
+        if asks:
+            tasks.start_soon(asking)
+        await here.run(1.5 * HOUR)
+    vendor: Any = here.emulator.report()
+    assert [quota["refused"] for quota in vendor["quotas"]] == [0]
+    assert all(tally["refused"] == 0 for tally in vendor["under_way"].values())
+    reader = open_readonly(f"sqlite:///{folder}/state.db")
+    points = {series: reader.points(series, 0) for series in reader.series()}
+    reader.close()
+    return {s: list(zip(p.start, p.value, strict=True)) for s, p in points.items() if p is not None}, found
+
+
+async def test_somebody_asks_beside_the_looks(tmp_path: Any) -> None:
+    """Not known until the vendor shows it, then all of it; what the looks tell stays as it was."""
+    (tmp_path / "with").mkdir()
+    (tmp_path / "without").mkdir()
+    start = EPOCH + 10.5 * HOUR
+    with_it, found = await _day(VirtualClock(epoch=start, jumping=True), tmp_path / "with", asks=True)
+    without, _ = await _day(VirtualClock(epoch=start, jumping=True), tmp_path / "without", asks=False)
+    unknown = [answer for answer in found if isinstance(answer, Refused)]
+    known = [answer for answer in found if not isinstance(answer, Refused)]
+    assert {refused.status for refused in unknown} == {404}
+    assert len(known) >= 3
+    last = known[-1]
+    assert (last.account, last.provider, last.project, last.users, last.requests) == ("rtc", "twilio", "support", 3, 2)
+    assert (last.stays[0].failed, last.stays[0].left) == (True, rfc3339(EPOCH + 10.5 * HOUR))
+    assert with_it == without
+    assert sum(map(len, with_it.values())) > 200
