@@ -80,7 +80,7 @@ def test_what_is_long_is_cut() -> None:
 
 def test_an_answer_with_next_to_nothing() -> None:
     """A vendor that tells little: no heading of what is not there."""
-    empty = {"stays": [], "minutes": [], "spreads": [], "groups": [], "others": [], "notes": [], "users": None}
+    empty: dict[str, Any] = {"stays": [], "minutes": [], "spreads": [], "groups": [], "others": [], "notes": [], "users": None}
     shown = text(**empty, channel="", began=None, running=None)
     assert shown.startswith("c1 in school/classroom: begin not told to end not told; read at ")
     assert len(shown.splitlines()) == 1
