@@ -84,8 +84,8 @@ class AccountConfig:
     """Outside the schedule: what the vendor tells of the past of series that some rule holds against it."""
     past_pools: tuple[Pool, ...] = ()
     """The pools of `past` in which no look is spent."""
-    call_pools: tuple[Pool, ...] = ()
-    """The pools of single calls that somebody asks for in which nothing else is spent."""
+    asked_pools: tuple[Pool, ...] = ()
+    """The pools in which nothing is spent but what somebody asks for."""
 
     @property
     def name(self) -> str:
@@ -274,7 +274,7 @@ class _Reader:
         past = tuple(query for query in past if kept.keys() >= set(query.pools))
         past_pools = tuple(kept[id_] for id_ in dict.fromkeys(p for q in past for p in q.pools) if id_ not in spent)
         spent |= {pool.id for pool in past_pools}
-        calls = () if faults else provider.calls(settings)
+        asked = () if faults else provider.asked(settings)
         return AccountConfig(
             settings=settings,
             provider=provider,
@@ -284,7 +284,7 @@ class _Reader:
             gaps=_gaps(queries, pools, within(rules, queries, routes)),
             past=past,
             past_pools=past_pools,
-            call_pools=tuple(kept[id_] for id_ in calls if id_ in kept and id_ not in spent),
+            asked_pools=tuple(kept[id_] for id_ in asked if id_ in kept and id_ not in spent),
         )
 
 

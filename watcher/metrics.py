@@ -106,8 +106,8 @@ class AccountHealth:
     blind: Reason | None = None
     inquiries: Mapping[str, int] = field(default_factory=dict)  # who is affected, by what became of the question
     inquiry_requests: int = 0
-    calls: Mapping[str, int] = field(default_factory=dict)  # single calls asked for, by what became of the question
-    call_requests: int = 0
+    questions: Mapping[str, int] = field(default_factory=dict)  # what people asked, by what became of it
+    question_requests: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -295,16 +295,16 @@ def _accounts(accounts: Sequence[AccountHealth], now: float) -> Iterator[Metric]
         [((a.account,), a.inquiry_requests) for a in accounts],
     )
     yield _counters(
-        "watcher_call_questions",
-        "Single calls that somebody asked for, by what became of it.",
+        "watcher_questions",
+        "What somebody asked beside the looks (watcher call, watcher groups), by what became of it.",
         ("account", "outcome"),
-        [((a.account, outcome), n) for a in accounts for outcome, n in a.calls.items()],
+        [((a.account, outcome), n) for a in accounts for outcome, n in a.questions.items()],
     )
     yield _counters(
-        "watcher_call_requests",
-        "Requests spent on single calls that somebody asked for.",
+        "watcher_question_requests",
+        "Requests spent on what somebody asked beside the looks.",
         ("account",),
-        [((a.account,), a.call_requests) for a in accounts],
+        [((a.account,), a.question_requests) for a in accounts],
     )
     yield _counters(
         "watcher_covered_windows",

@@ -16,15 +16,18 @@ from watcher.metrics import Snapshot, render
 from watcher.model import Series
 from watcher.secret import Secret
 from watcher.web import Access, NewAck, NewSilence, ReadyReport, Views, build_web, hooks_vonage, shapes
-from watcher.web.callshapes import (
+from watcher.web.asking import (
     AskedCall,
+    AskedGroups,
     CallBucket,
     CallElse,
     CallGroup,
     CallMinute,
     CallSpread,
     CallStay,
+    DayGroup,
     ShownCall,
+    ShownGroups,
 )
 from watcher.web.hooks import Listener
 from watcher.web.views import Board, Curve
@@ -83,8 +86,37 @@ class FakeViews:
         self.wishes.append((account, asked))
         return shown_call(asked.channel)
 
+    async def groups(self, account: str, asked: AskedGroups) -> ShownGroups:
+        if asked.signal == "none":
+            raise Refused(422, "there are no days of that")
+        self.wishes.append((account, asked))
+        return shown_groups(asked.by)
+
 
 _: Views = FakeViews()
+
+
+def shown_groups(by: str = "sdk") -> ShownGroups:
+    """Two groups of a week, of which one fared worse than all."""
+    return ShownGroups(
+        account="school",
+        provider="agora",
+        project="classroom",
+        product="Native",
+        signal="daily_video_freeze_ratio",
+        by=by,
+        start="2026-01-01T00:00:00Z",
+        end="2026-01-08T00:00:00Z",
+        whole=0.011,
+        groups=[
+            DayGroup(group="4.2.0", value=0.008, behind=7_200_000.0),
+            DayGroup(group="4.2.1", value=0.05, behind=360_000.0),
+        ],
+        counts="seconds",
+        notes=["the newest may still change"],
+        read_at=boards.at(0),
+        requests=2,
+    )
 
 
 def shown_call(channel: str = "lecture") -> ShownCall:

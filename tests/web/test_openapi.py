@@ -33,6 +33,7 @@ ASKED: dict[str, tuple[str, str, Any]] = {
     "series": ("GET", "/series?account=acme&provider=agora&project=p&signal=users&seconds=60", None),
     "accounts": ("GET", "/accounts", None),
     "call": ("POST", "/accounts/school/call", {"channel": "lecture", "at": "2026-01-31T10:15:00Z", "requests": 5}),
+    "groups": ("POST", "/accounts/school/groups", {"signal": "daily_video_freeze_ratio", "by": "sdk", "days": 3}),
     "schedule": ("GET", "/schedule", None),
     "rules": ("GET", "/rules", None),
     "explain": ("GET", "/rules/VideoFreezing/explain", None),
@@ -49,6 +50,8 @@ REFUSED: dict[str, tuple[str, str, Any, int]] = {
     "expire_silence": ("DELETE", "/silences/none", None, 404),
     "add_silence": ("POST", "/silences", {}, 422),
     "call": ("POST", "/accounts/school/call", {"channel": "none"}, 404),
+    "groups": ("POST", "/accounts/school/groups", {"signal": "none", "by": "sdk"}, 422),
+    "groups of a year": ("POST", "/accounts/school/groups", {"signal": "s", "by": "sdk", "days": 366}, 422),
     "call of nothing": ("POST", "/accounts/school/call", {"channel": ""}, 422),
     "call too dear": ("POST", "/accounts/school/call", {"channel": "lecture", "requests": 201}, 422),
 }
@@ -134,7 +137,7 @@ async def test_every_refusal_is_as_described(name: str) -> None:
     check(document, content["schema"], answer.json())
 
 
-@pytest.mark.parametrize("name", ["add_silence", "acknowledge", "call"])
+@pytest.mark.parametrize("name", ["add_silence", "acknowledge", "call", "groups"])
 async def test_what_is_taken_is_what_is_described(name: str) -> None:
     """A body that the description allows is taken; one with a field that it does not know is refused by both."""
     document = await description()

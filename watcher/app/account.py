@@ -21,9 +21,9 @@ import anyio
 from watcher import log
 from watcher.alerts.affected import AffectedSettings
 from watcher.app.attention import Attention
-from watcher.app.calls import Calls
 from watcher.app.inquiry import Inquiries
 from watcher.app.past import PastReader
+from watcher.app.questions import Questions
 from watcher.app.recorder import Recorder
 from watcher.app.sight import Sight
 from watcher.app.worst import named
@@ -116,7 +116,7 @@ class AccountLoop:
             workers=workers,
             firing=firing,
         )
-        self.calls = Calls(
+        self.questions = Questions(
             account=account,
             source=source,
             ledger=ledger,
@@ -151,7 +151,7 @@ class AccountLoop:
     def oddities(self) -> Counter[str]:
         """What was repaired or dropped in answers of every kind."""
         past = self._past.oddities if self._past is not None else Counter[str]()
-        return self.stats.oddities + self.inquiries.oddities + self.calls.oddities + past
+        return self.stats.oddities + self.inquiries.oddities + self.questions.oddities + past
 
     def hint(self, project: str) -> None:
         """Somebody outside says that something is wrong with a project now: look soon, and believe nothing more."""
@@ -184,7 +184,7 @@ class AccountLoop:
             due = due and asked > self._clock.now()  # else something was asked, and the plan is an old one
         if due and self.slot.query_id is not None:
             return await self._look(self.queries[self.slot.query_id], self.slot)
-        if await self.calls.step(self.states, min(back, verdict)):
+        if await self.questions.step(self.states, min(back, verdict)):
             return self._clock.now()
         if self._past is not None and self.slot.query_id is not None:
             await self._past.step(usage, min(back, verdict))

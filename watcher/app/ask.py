@@ -14,15 +14,15 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
-from watcher.app.calls import PATIENCE
 from watcher.app.desk import Offline, read_alerts, silence_shape
+from watcher.app.questions import PATIENCE
 from watcher.clock import Clock
 from watcher.config import Config
 from watcher.errors import Refused, clip
 from watcher.listener import address
 from watcher.secret import SecretMissing
 from watcher.store import open_readonly, open_store
-from watcher.web.callshapes import AskedCall
+from watcher.web.asking import AskedCall, AskedGroups
 from watcher.web.shapes import ChangedAck, ChangedSilence, NewAck, NewSilence
 
 Document = dict[str, Any]
@@ -70,10 +70,20 @@ def acknowledge(config: Config, alert: str, wish: NewAck, *, clock: Clock) -> Do
 
 
 def call(config: Config, account: str, asked: AskedCall) -> Document:
-    """One call, as the daemon reads it: it holds the budget, so without it nobody may ask. Raises `Refused`."""
-    path = f"accounts/{quote(account, safe='')}/call"
+    """One call, as the daemon reads it. Raises `Refused`."""
+    return _asked(config, account, "call", msgspec.json.encode(asked))
+
+
+def groups(config: Config, account: str, asked: AskedGroups) -> Document:
+    """Whole days by groups, as the daemon reads them. Raises `Refused`."""
+    return _asked(config, account, "groups", msgspec.json.encode(asked))
+
+
+def _asked(config: Config, account: str, what: str, body: bytes) -> Document:
+    """The daemon holds the budget, so without it nobody may ask a vendor."""
+    path = f"accounts/{quote(account, safe='')}/{what}"
     try:
-        return _through_daemon(config, "POST", path, msgspec.json.encode(asked), timeout=_LONG)
+        return _through_daemon(config, "POST", path, body, timeout=_LONG)
     except httpx.ConnectError:
         what = f"no daemon listens at {config.http.listen}, and only it may spend the budget: start it (watcher run)"
         raise Refused(503, what) from None

@@ -27,10 +27,10 @@ from watcher.alerts.route import NEVER_TOLD, Routing, Told
 from watcher.alerts.targets import HeartbeatSettings, HttpTarget
 from watcher.app.account import LEARNED, AccountLoop, overdue
 from watcher.app.attention import Attention
-from watcher.app.calls import Calls
 from watcher.app.desk import Live
 from watcher.app.material import Material, gather
 from watcher.app.past import PastReader
+from watcher.app.questions import Questions
 from watcher.app.recorder import Recorder
 from watcher.app.report import Report, report
 from watcher.app.senders import beat, charted, keep_alertmanager, limits_of, sender_of, timing_of
@@ -208,14 +208,14 @@ class Daemon:
         parts = self._standing()
         return Live(desk=parts.desk, recorder=parts.recorder, clock=self._clock)
 
-    def calls(self, account: str) -> Calls:
-        """Where single calls of an account are asked for. Raises `Refused`."""
+    def questions(self, account: str) -> Questions:
+        """Where somebody asks what looks do not tell. Raises `Refused`."""
         parts = self._standing()
         if account not in parts.sights:
             raise Refused(404, f"there is no account {clip(account, 63)}: there are {', '.join(parts.sights)}")
         if (loop := parts.loops.get(account)) is None:
             raise Refused(503, f"account {account} is starting: try again")
-        return loop.calls
+        return loop.questions
 
     def _standing(self) -> _Parts:
         if self._parts is None:
@@ -404,7 +404,7 @@ class Daemon:
             pass
         ledger = Ledger(
             account=account.name,
-            pools=(*account.pools, *account.past_pools, *account.call_pools),
+            pools=(*account.pools, *account.past_pools, *account.asked_pools),
             store=store,
             clock=self._clock,
             workers=self._store_workers,

@@ -111,8 +111,8 @@ def _account(account: AccountConfig, loop: AccountLoop, now: float) -> AccountHe
         blind=loop.sight.reason(),
         inquiries={str(outcome): n for outcome, n in loop.inquiries.outcomes.items()},
         inquiry_requests=loop.inquiries.allowance.requests,
-        calls={str(outcome): n for outcome, n in loop.calls.outcomes.items()},
-        call_requests=loop.calls.requests,
+        questions={str(outcome): n for outcome, n in loop.questions.outcomes.items()},
+        question_requests=loop.questions.requests,
     )
 
 

@@ -19,12 +19,12 @@ import anyio
 import msgspec
 
 from watcher.alerts.chart import series_of
+from watcher.app import answers
 from watcher.app import board as boards
-from watcher.app.calls import Calls
-from watcher.app.callshown import instant, shown_call
 from watcher.app.curves import Curves, dressed, read
 from watcher.app.desk import Live
 from watcher.app.material import Material
+from watcher.app.questions import Questions
 from watcher.clock import Clock, rfc3339
 from watcher.config import Config
 from watcher.errors import Refused, StoreError, clip
@@ -32,7 +32,7 @@ from watcher.explain import as_json, explain
 from watcher.model import Notification, Series, StoreReader, Transition
 from watcher.store import SqliteReader, open_readonly
 from watcher.web import shapes
-from watcher.web.callshapes import AskedCall, ShownCall
+from watcher.web.asking import AskedCall, AskedGroups, ShownCall, ShownGroups
 from watcher.web.shapes import NewAck, NewSilence
 from watcher.web.views import SHOWN_OF_ALERT, Board, Curve, Views
 from watcher.workers import Workers
@@ -83,7 +83,7 @@ class Source(Protocol):
 
     def desk(self) -> Live: ...
 
-    def calls(self, account: str) -> Calls: ...
+    def questions(self, account: str) -> Questions: ...
 
 
 class Viewing:
@@ -129,9 +129,20 @@ class Viewing:
 
     async def call(self, account: str, asked: AskedCall) -> ShownCall:
         """One call, read now within the account's budget."""
-        calls, at = self._source.calls(account), instant(asked.at)
-        answer = await calls.ask(asked.channel, project=asked.project, user=asked.user, at=at, requests=asked.requests)
-        return shown_call(account, calls.provider, answer)
+        return answers.call(await self._source.questions(account).call(answers.wish(asked)))
+
+    async def groups(self, account: str, asked: AskedGroups) -> ShownGroups:
+        """Whole days by groups, read now within the account's budget."""
+        told = await self._source.questions(account).groups(
+            asked.signal,
+            by=asked.by,
+            project=asked.project,
+            product=asked.product,
+            until=answers.instant(asked.until),
+            days=asked.days,
+            country=asked.country,
+        )
+        return answers.groups(told)
 
     async def close(self) -> None:
         """Let go of the state."""

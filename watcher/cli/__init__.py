@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 import click
 
 from watcher import __version__
-from watcher.cli import alerts, calls, checking, daemon, emulation, history
+from watcher.cli import alerts, asking, checking, daemon, emulation, history
 
 __all__ = ["main"]
 
 SECTIONS: Mapping[str, Sequence[click.Command]] = {
     "Try it": (emulation.demo, emulation.emulate),
     "Set it up": (checking.check, checking.plan, checking.test_rules, daemon.notify),
-    "Run it": (daemon.run, alerts.alerts, alerts.ack, alerts.silence, history.explain, calls.call),
+    "Run it": (daemon.run, alerts.alerts, alerts.ack, alerts.silence, history.explain, asking.call, asking.groups),
     "Learn from history": (history.export, history.backtest),
 }
 """Every command once, as `--help` lists them: in the order in which somebody new needs them."""

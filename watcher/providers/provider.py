@@ -112,7 +112,7 @@ def _none(settings: Account, needed: Set[str]) -> tuple[Query, ...]:
 
 
 def _nowhere(settings: Account) -> tuple[str, ...]:
-    """Single calls are not read of this vendor."""
+    """Nothing can be asked of this vendor but looks."""
     return ()
 
 
@@ -127,7 +127,7 @@ class Provider(Generic[S]):
     see in one field; `pools` and `queries` are the account's quotas and requests, both empty where `check` refuses.
     `past` are requests outside the schedule, of a live series each: what the vendor's own statistics say of its past,
     in longer windows. `Source.look` carries them out.
-    `calls` are the ids of the pools in which somebody who asks for one call spends (`calls.CallReader`).
+    `asked` are the ids of the pools in which somebody spends who asks for what looks do not tell (`calls`, `groups`).
     """
 
     settings: type[S]
@@ -138,6 +138,6 @@ class Provider(Generic[S]):
     queries: Callable[[S, Set[str]], tuple[Query, ...]]
     open: Open[S]
     past: Callable[[S, Set[str]], tuple[Query, ...]] = _none
-    calls: Callable[[S], tuple[str, ...]] = _nowhere
+    asked: Callable[[S], tuple[str, ...]] = _nowhere
     unweighted: frozenset[str] = frozenset()
     only_one: str = ""

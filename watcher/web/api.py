@@ -1,5 +1,5 @@
 """`/api/v1`: everything that the status page shows, as JSON, the three things a person at night wants to change, and
-one call for whoever was paged with its channel.
+what only the vendors know: one call, and whole days by groups.
 
 One table, `endpoints`, says what there is: the routes are made of it, and so is the description that others generate
 their clients from (`openapi`), so that neither can know of something that the other does not.
@@ -26,7 +26,7 @@ from watcher.errors import Refused
 from watcher.model import Series
 from watcher.web import openapi, shapes
 from watcher.web.access import Access
-from watcher.web.callshapes import AskedCall, ShownCall
+from watcher.web.asking import AskedCall, AskedGroups, ShownCall, ShownGroups
 from watcher.web.shapes import NewAck, NewSilence, Shape
 from watcher.web.views import LONGEST_SERIES, Views
 
@@ -95,6 +95,9 @@ def endpoints(views: Views) -> Sequence[Endpoint]:
     async def call(request: Request) -> Shape:
         return await views.call(request.path_params["account"], await _body(request, AskedCall))
 
+    async def groups(request: Request) -> Shape:
+        return await views.groups(request.path_params["account"], await _body(request, AskedGroups))
+
     def part(name: str, help_: str, answer: type[Shape]) -> Endpoint:
         async def read(request: Request) -> Shape:
             found: Shape = getattr(await views.board(), name)
@@ -102,6 +105,7 @@ def endpoints(views: Views) -> Sequence[Endpoint]:
 
         return Endpoint(name=name, method="GET", path=f"/{name}", help=help_, answer=answer, handle=read)
 
+    account = Parameter(name="account", help="The account's name in the configuration.")
     alert_id = Parameter(name="alert", help="The alert's id, as the list has it.")
     return (
         part("status", "What fires, what cannot be seen, and how old the data is.", shapes.Status),
@@ -179,7 +183,18 @@ def endpoints(views: Views) -> Sequence[Endpoint]:
             answer=ShownCall,
             handle=call,
             takes=AskedCall,
-            parameters=(Parameter(name="account", help="The account's name in the configuration."),),
+            parameters=(account,),
+            changes=True,
+        ),
+        Endpoint(
+            name="groups",
+            method="POST",
+            path="/accounts/{account}/groups",
+            help="A signal of whole days by groups of users. Spends of the account's requests.",
+            answer=ShownGroups,
+            handle=groups,
+            takes=AskedGroups,
+            parameters=(account,),
             changes=True,
         ),
         part("schedule", "The next looks, and why.", shapes.Schedule),

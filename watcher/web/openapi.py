@@ -62,7 +62,7 @@ def _operation(one: Endpoint) -> dict[str, Any]:
     shown: list[dict[str, list[str]]] = [{"token": []}, {"session": []}]
     refusals = ["401", "503"] + (["404"] if one.parameters else [])
     refusals += ["403", "409", "413", "422"] if one.changes else ["422"] if one.name == "series" else []
-    refusals += ["429", "502", "504"] if one.name == "call" else []
+    refusals += ["429", "502", "504"] if one.name in ("call", "groups") else []
     found: dict[str, Any] = {
         "operationId": one.name,
         "summary": one.help,

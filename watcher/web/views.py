@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from watcher.model import Floats, Ints, Series
-from watcher.web.callshapes import AskedCall, ShownCall
+from watcher.web.asking import AskedCall, AskedGroups, ShownCall, ShownGroups
 from watcher.web.shapes import (
     Accounts,
     AlertDetail,
@@ -106,4 +106,8 @@ class Views(Protocol):
 
     async def call(self, account: str, asked: AskedCall) -> ShownCall:
         """One call, read now within the account's budget; it may take half a minute."""
+        ...
+
+    async def groups(self, account: str, asked: AskedGroups) -> ShownGroups:
+        """Whole days by groups, likewise."""
         ...

@@ -12,9 +12,9 @@ from tests.providers.agora.stage import CALLS, T, purse, query, source, vendor
 from tests.providers.doubles import APP, HandClock, account, answer
 from watcher.clock import DAY, HOUR
 from watcher.errors import ProviderError, Reason
+from watcher.groups import GroupTotal
 from watcher.model import Answer, Span
 from watcher.providers.agora import AGORA
-from watcher.providers.agora.insights.client import GroupTotal
 from watcher.providers.agora.insights.settings import METRICS
 from watcher.providers.agora.values import Oddity, Tally
 

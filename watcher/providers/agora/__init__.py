@@ -18,7 +18,7 @@ from __future__ import annotations
 from watcher.providers.agora.insights.settings import METRICS as DAILY
 from watcher.providers.agora.inspector.figures import MEASURED, SAMPLED
 from watcher.providers.agora.metrics import METRICS
-from watcher.providers.agora.queries import SIGNALS, calls, past, pools, queries
+from watcher.providers.agora.queries import SIGNALS, asked, past, pools, queries
 from watcher.providers.agora.settings import AgoraAccount, check
 from watcher.providers.agora.source import open_source
 from watcher.providers.provider import Provider
@@ -38,7 +38,7 @@ AGORA = Provider(
     pools=pools,
     queries=queries,
     past=lambda account, needed: tuple(target.query for target in past(account, needed)),
-    calls=calls,
+    asked=asked,
     open=open_source,
     unweighted=frozenset(METRICS) | frozenset(DAILY),
 )

@@ -166,9 +166,19 @@ def pools(account: AgoraAccount) -> tuple[Pool, ...]:
     return (*_realtime_pools(account), *_sample_pools(account), *_day_pools(account))
 
 
-def calls(account: AgoraAccount) -> tuple[str, ...]:
-    """Where somebody who asks for one call spends: in the pool of the samples."""
+def asked(account: AgoraAccount) -> tuple[str, ...]:
+    """Where somebody who asks for one call spends, or for days by groups: in the pools of the samples and the days."""
+    return (*calls_pools(account), *days_pools(account))
+
+
+def calls_pools(account: AgoraAccount) -> tuple[str, ...]:
+    """That of Call Inspector; none where the account has none."""
     return tuple(pool.id for pool in _sample_pools(account))
+
+
+def days_pools(account: AgoraAccount) -> tuple[str, ...]:
+    """That of Data Insights; none where the account has none."""
+    return tuple(pool.id for pool in _day_pools(account))
 
 
 def _sample_pools(account: AgoraAccount) -> Iterator[Pool]:

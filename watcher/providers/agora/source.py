@@ -8,6 +8,8 @@ from typing import Protocol
 import httpx
 
 from watcher.clock import Clock
+from watcher.errors import Refused
+from watcher.groups import Grouping, GroupReader, GroupView, GroupWish
 from watcher.model import Answer, Dimension, Purse, Query, Series, Source, Split, Splitter, Splitting
 from watcher.providers.agora.client import RealtimeClient
 from watcher.providers.agora.domains import Domains
@@ -16,11 +18,12 @@ from watcher.providers.agora.headcount import Headcount
 from watcher.providers.agora.insights.client import InsightClient
 from watcher.providers.agora.insights.daily import Daily
 from watcher.providers.agora.insights.hourly import Hourly
+from watcher.providers.agora.insights.totals import Totals
 from watcher.providers.agora.inspector.client import InspectorClient
 from watcher.providers.agora.inspector.sample import CallSample
-from watcher.providers.agora.queries import DAYS, REALTIME, SAMPLES, Target, past, targets
+from watcher.providers.agora.queries import DAYS, REALTIME, SAMPLES, Target, days_pools, past, targets
 from watcher.providers.agora.realtime import Realtime
-from watcher.providers.agora.settings import AgoraAccount, window
+from watcher.providers.agora.settings import AgoraAccount, Project, window
 from watcher.providers.agora.splits import Splits
 from watcher.providers.vendortime import VendorTime
 
@@ -92,6 +95,10 @@ class AgoraSource:
         self._headcount = Headcount()
         self._lookers = dict(self._looking())
         limits = settings.limits()
+        days, (pool, *_) = settings.insight_limits(), (*days_pools(settings), "")
+        self._totals = (
+            Totals(limits=days, client=self.insights, vendor_time=vendor_time, pool=pool) if days and pool else None
+        )
         self._splits = Splits(self._of(REALTIME), self.client, limits, settings.margin) if limits is not None else None
 
     @property
@@ -112,6 +119,17 @@ class AgoraSource:
         """See `model.Splitter`; only for what `splitting` offers."""
         assert self._splits is not None
         return await self._splits.split(series, dimension, start, purse)
+
+    def grouping(self, project: str, signal: str) -> Grouping:
+        """See `groups.GroupReader`."""
+        if self._totals is None:
+            raise Refused(409, f"plan {self._settings.plan} has no Data Insights: they need Premium or Enterprise")
+        return self._totals.grouping(self._project(project).products, signal)
+
+    async def read_groups(self, wish: GroupWish, purse: Purse) -> GroupView:
+        """See `groups.GroupReader`; only what `grouping` offers."""
+        assert self._totals is not None
+        return await self._totals.read(self._project(wish.project).app_id, wish, purse)
 
     async def aclose(self) -> None:
         await self._exchange.aclose()
@@ -165,10 +183,13 @@ class AgoraSource:
                     ),
                 )
 
+    def _project(self, name: str) -> Project:
+        return next(project for project in self._settings.projects if project.name == name)
+
     def _of(self, family: str) -> tuple[Target, ...]:
         return tuple(target for target in self._targets if target.query.family == family)
 
 
-def _ports(source: AgoraSource) -> tuple[Source, Splitter]:
-    """That an `AgoraSource` is both is for the type checker to say."""
-    return source, source
+def _ports(source: AgoraSource) -> tuple[Source, Splitter, GroupReader]:
+    """That an `AgoraSource` is all of them is for the type checker to say."""
+    return source, source, source

@@ -18,7 +18,7 @@ Nothing here is live: a call is told of when it is over, ten to thirty minutes l
 from __future__ import annotations
 
 from watcher.providers.provider import Provider
-from watcher.providers.twilio.queries import SIGNALS, calls, pools, queries
+from watcher.providers.twilio.queries import SIGNALS, asked, pools, queries
 from watcher.providers.twilio.settings import TwilioAccount, check
 from watcher.providers.twilio.source import open_source
 
@@ -36,6 +36,6 @@ TWILIO = Provider(
     check=check,
     pools=pools,
     queries=queries,
-    calls=calls,
+    asked=asked,
     open=open_source,
 )

@@ -47,7 +47,7 @@ def pools(account: TwilioAccount) -> tuple[Pool, ...]:
     )
 
 
-def calls(account: TwilioAccount) -> tuple[str, ...]:
+def asked(account: TwilioAccount) -> tuple[str, ...]:
     """Where somebody who asks for one call spends: beside the looks at its project."""
     return tuple(pool_of(account, project) for project in account.projects)
 

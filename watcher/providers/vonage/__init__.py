@@ -23,7 +23,7 @@ source     all of it as one account
 from __future__ import annotations
 
 from watcher.providers.provider import Provider
-from watcher.providers.vonage.queries import SIGNALS, calls, pools, queries
+from watcher.providers.vonage.queries import SIGNALS, asked, pools, queries
 from watcher.providers.vonage.settings import VonageAccount, check
 from watcher.providers.vonage.source import open_source
 
@@ -42,7 +42,7 @@ VONAGE = Provider(
     check=check,
     pools=pools,
     queries=queries,
-    calls=calls,
+    asked=asked,
     open=open_source,
     only_one="Vonage counts requests per egress address as well, and each account would spend all of them",
 )

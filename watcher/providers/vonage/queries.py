@@ -88,7 +88,7 @@ def rest_pool(account: VonageAccount, project: Project) -> str:
     return f"{account.name}/rest/{project.name}"
 
 
-def calls(account: VonageAccount) -> tuple[str, ...]:
+def asked(account: VonageAccount) -> tuple[str, ...]:
     """Where somebody who asks for one call spends: beside the looks at its project's statistics."""
     if account.plan != "advanced":
         return ()

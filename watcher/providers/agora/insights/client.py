@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
 from watcher.errors import ProviderError, Reason, clip
+from watcher.groups import GroupTotal
 from watcher.model import Purse, Span
 from watcher.providers.agora.exchange import Exchange
 from watcher.providers.agora.insights.settings import METRICS, InsightMetric
@@ -26,15 +26,6 @@ Granularity = Literal["1d", "1h"]
 Dimension = Literal["country", "region", "net", "sdk", "os", "device", "channelSize"]
 _LONG: Mapping[str, str] = {"net": "network", "sdk": "sdkVersion"}
 """How aggregation calls two of the dimensions, too (section 5.2): on quality's page first, on usage's last."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupTotal:
-    """One group over a span; `name` empty for all of it. `behind` is the divisor of a rate: joins, or seconds."""
-
-    name: str
-    value: float
-    behind: float | None
 
 
 class InsightClient:
@@ -76,7 +67,7 @@ class InsightClient:
         names: Sequence[str] = (),
         country: str = "",
     ) -> tuple[GroupTotal, ...]:
-        """A signal over [start, end) by group, the largest first; as a whole without a dimension.
+        """A signal over [start, end) by group, the largest first; as a whole, with no name, without a dimension.
 
         `country` narrows a breakdown by region. The peaks of usage know no dimension.
         """

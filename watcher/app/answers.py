@@ -1,12 +1,13 @@
-"""From what was read of a call to what the API answers with. Pure."""
+"""From what somebody asked of a vendor to a wish, and from what was read to what the API answers with. Pure."""
 
 from __future__ import annotations
 
-from watcher.app.calls import CallAnswer
-from watcher.calls import CallView
+from watcher.app.questions import Told
+from watcher.calls import CallView, CallWish
 from watcher.clock import parse_rfc3339, rfc3339
 from watcher.errors import Refused
-from watcher.web import callshapes as shapes
+from watcher.groups import GroupView
+from watcher.web import asking as shapes
 
 
 def instant(text: str | None) -> float | None:
@@ -17,13 +18,24 @@ def instant(text: str | None) -> float | None:
         raise Refused(422, "at is an instant like 2026-01-31T10:15:00Z") from None
 
 
-def shown_call(account: str, provider: str, answer: CallAnswer) -> shapes.ShownCall:
-    """The whole of it."""
-    view = answer.view
+def wish(asked: shapes.AskedCall) -> CallWish:
+    """Raises `Refused`."""
+    return CallWish(
+        channel=asked.channel,
+        project=asked.project,
+        user=asked.user,
+        at=instant(asked.at),
+        requests=asked.requests,
+    )
+
+
+def call(told: Told[CallView]) -> shapes.ShownCall:
+    """One call, the whole of it."""
+    view = told.view
     return shapes.ShownCall(
-        account=account,
-        provider=provider,
-        project=answer.project,
+        account=told.account,
+        provider=told.provider,
+        project=told.project,
         channel=view.channel,
         call=view.call,
         began=rfc3339(view.began),
@@ -55,8 +67,8 @@ def shown_call(account: str, provider: str, answer: CallAnswer) -> shapes.ShownC
             for o in view.others
         ],
         notes=list(view.notes),
-        read_at=rfc3339(answer.at) or "",
-        requests=answer.requests,
+        read_at=rfc3339(told.at) or "",
+        requests=told.requests,
     )
 
 
@@ -73,3 +85,24 @@ def _groups(view: CallView) -> list[shapes.CallGroup]:
         for split in breakdown.splits
         for group in split.groups
     ]
+
+
+def groups(told: Told[GroupView]) -> shapes.ShownGroups:
+    """Whole days by groups."""
+    view = told.view
+    return shapes.ShownGroups(
+        account=told.account,
+        provider=told.provider,
+        project=told.project,
+        product=view.product,
+        signal=view.signal,
+        by=view.by,
+        start=rfc3339(view.start) or "",
+        end=rfc3339(view.end) or "",
+        whole=view.whole,
+        groups=[shapes.DayGroup(group=g.name, value=g.value, behind=g.behind) for g in view.groups],
+        counts=view.counts,
+        notes=list(view.notes),
+        read_at=rfc3339(told.at) or "",
+        requests=told.requests,
+    )

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
+from tests.app import world
 from tests.app.asking import ALL, NOON, POOL, Groups, Sparing, ledger, recorder
 from tests.app.test_twilio import Calls as Town
 from tests.conftest import EPOCH
 from tests.emulator.twilio.helpers import account, people, plain, traffic
 from tests.providers.doubles import HandClock
 from watcher.alerts.desk import Desk
-from watcher.app import calls as app_calls
-from watcher.app.calls import CallAnswer, Calls, Outcome
-from watcher.app.callshown import instant
+from watcher.app import questions
+from watcher.app.answers import instant
+from watcher.app.questions import Outcome, Questions, Told
 from watcher.budget.ledger import Ledger
 from watcher.calls import CallReader, CallView, CallWish, OtherCall, nearest
-from watcher.clock import HOUR, MINUTE, VirtualClock, rfc3339
+from watcher.clock import DAY, HOUR, MINUTE, VirtualClock, rfc3339, sleep
 from watcher.errors import ProviderError, Reason, Refused, StoreError
 from watcher.model import Purse, Source
 from watcher.schedule.state import QueryState
 from watcher.store import SqliteStore, open_readonly
-from watcher.web.callshapes import AskedCall
+from watcher.web.asking import AskedCall, AskedGroups
 
 FAR = NOON + 600  # nothing else is to be done before
 
@@ -55,6 +57,10 @@ class Rooms(Groups):
         raise AssertionError("nothing bounds it")
 
 
+def asked(channel: str = "room", *, project: str = "", requests: int = 20, **more: Any) -> CallWish:
+    return CallWish(channel=channel, project=project, requests=requests, **more)
+
+
 _ports: tuple[Source, CallReader] = (Rooms(HandClock(NOON)), Rooms(HandClock(NOON)))
 
 
@@ -81,7 +87,7 @@ class House:
         self.ledger: Ledger = ledger(store, self.clock)
         self.policy = Stingy()
         self.rings = 0
-        self.calls = Calls(
+        self.questions = Questions(
             account="acme",
             source=source or self.source,
             ledger=self.ledger,
@@ -95,25 +101,25 @@ class House:
     def _ring(self) -> None:
         self.rings += 1
 
-    async def ask(self, channel: str = "room", *, free_until: float = FAR, **wish: Any) -> CallAnswer | Refused:
+    async def ask(self, channel: str = "room", *, free_until: float = FAR, **wish: Any) -> Told[CallView] | Refused:
         """Ask, give it a turn, and what comes of it."""
-        found: list[CallAnswer | Refused] = []
+        found: list[Told[CallView] | Refused] = []
 
         async def asking() -> None:
             try:
-                found.append(await self.calls.ask(channel, **{"requests": 20, **wish}))
+                found.append(await self.questions.call(asked(channel, **wish)))
             except Refused as refused:
                 found.append(refused)
 
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(asking)
             await anyio.wait_all_tasks_blocked()
-            await self.calls.step(self.states, free_until)
+            await self.questions.step(self.states, free_until)
         return found[0]
 
-    async def told(self, **wish: Any) -> CallAnswer:
+    async def told(self, **wish: Any) -> Told[CallView]:
         answer = await self.ask(**wish)
-        assert isinstance(answer, CallAnswer), answer
+        assert isinstance(answer, Told), answer
         return answer
 
     async def refused(self, status: int, **wish: Any) -> str:
@@ -136,31 +142,31 @@ async def house(store: SqliteStore) -> House:
 async def test_a_call_is_read_for_at_most_what_is_allowed(house: House) -> None:
     """The first request is one of them; every one is in the ledger and in the answer."""
     answer = await house.told(requests=7, user="kim", at=NOON - 60)
-    assert (answer.requests, house.spent(), house.calls.requests) == (7, 7, 7)
+    assert (answer.requests, house.spent(), house.questions.requests) == (7, 7, 7)
     assert house.source.wishes == [
         CallWish(channel="room", project=answer.project, user="kim", at=NOON - 60, requests=7)
     ]
     assert (await house.told(requests=1)).requests == 1
-    assert house.calls.outcomes[Outcome.TOLD] == 2
+    assert house.questions.outcomes[Outcome.TOLD] == 2
     assert house.rings == 2, "the loop is woken"
 
 
 async def test_a_look_that_is_near_goes_first(house: House) -> None:
     """Not begun within seconds of the next look; its turn comes after."""
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(lambda: house.calls.ask("room", requests=3))
+        tasks.start_soon(lambda: house.questions.call(asked(requests=3)))
         await anyio.wait_all_tasks_blocked()
-        assert not await house.calls.step(house.states, NOON + app_calls.LEAST_ROOM - 0.1)
+        assert not await house.questions.step(house.states, NOON + questions.LEAST_ROOM - 0.1)
         assert house.spent() == 0
-        assert await house.calls.step(house.states, NOON + app_calls.LEAST_ROOM)
-    assert not await house.calls.step(house.states, FAR), "once"
+        assert await house.questions.step(house.states, NOON + questions.LEAST_ROOM)
+    assert not await house.questions.step(house.states, FAR), "once"
     assert house.spent() == 3
 
 
 async def test_what_is_not_read_in_time_is_left_out(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The purse closes before the next look: by then what was read is the answer."""
     real = [1000.0]
-    monkeypatch.setattr(app_calls, "real_monotonic", lambda: real[0])
+    monkeypatch.setattr(questions, "real_monotonic", lambda: real[0])
     monkeypatch.setattr(HandClock, "virtual", False)
 
     async def slowly() -> None:
@@ -169,7 +175,7 @@ async def test_what_is_not_read_in_time_is_left_out(house: House, monkeypatch: p
     house.source.meanwhile = slowly
     assert (await house.told(free_until=NOON + 9)).requests == 3, "of 9 s, 4.5 are for it"
     real[0] = 2000.0
-    longest = app_calls.LONGEST_READ
+    longest = questions.LONGEST_READ
     assert (await house.told(requests=200)).requests == longest // 2 + 1
 
 
@@ -179,7 +185,7 @@ async def test_promised_looks_keep_the_day(house: House) -> None:
     assert (await house.told()).requests == 4
     assert "need what is left" in await house.refused(429)
     assert house.spent() == 4
-    assert house.calls.outcomes[Outcome.BUDGET] == 1
+    assert house.questions.outcomes[Outcome.BUDGET] == 1
 
 
 async def test_a_pool_without_looks_needs_no_policy(house: House) -> None:
@@ -204,7 +210,7 @@ async def test_a_vendor_that_refuses_is_believed(house: House) -> None:
     house.source.fails = ProviderError(Reason.RATE, "slow down", retry_after=90)
     assert await house.refused(502) == "the vendor did not say: rate: slow down"
     assert any(view.blocked_until for view in house.ledger.usage(NOON) if view.pool == POOL)
-    assert house.calls.outcomes[Outcome.FAILED] == 1
+    assert house.questions.outcomes[Outcome.FAILED] == 1
 
 
 async def test_a_refusal_halfway_is_believed_too(house: House) -> None:
@@ -212,7 +218,7 @@ async def test_a_refusal_halfway_is_believed_too(house: House) -> None:
     house.source.view = CallView(call="c1", refusal=ProviderError(Reason.RATE, retry_after=90), oddities={"odd": 2})
     assert (await house.told()).view.call == "c1"
     assert any(view.blocked_until for view in house.ledger.usage(NOON) if view.pool == POOL)
-    assert house.calls.oddities == {"odd": 2}
+    assert house.questions.oddities == {"odd": 2}
 
 
 async def test_a_call_that_nobody_knows(house: House) -> None:
@@ -245,12 +251,12 @@ async def test_nothing_leaves_that_cannot_be_recorded(house: House, monkeypatch:
 async def test_no_more_than_a_few_wait(house: House) -> None:
     """The next one is refused; whoever goes away frees the place, and costs nothing."""
     async with anyio.create_task_group() as tasks:
-        for _ in range(app_calls.MAX_WAITING):
-            tasks.start_soon(lambda: house.calls.ask("room", requests=1))
+        for _ in range(questions.MAX_WAITING):
+            tasks.start_soon(lambda: house.questions.call(asked(requests=1)))
         await anyio.wait_all_tasks_blocked()
         assert "others wait" in await house.refused(429, free_until=NOON)
         tasks.cancel_scope.cancel()
-    assert not await house.calls.step(house.states, FAR)
+    assert not await house.questions.step(house.states, FAR)
     assert house.spent() == 0
 
 
@@ -258,9 +264,9 @@ async def test_nobody_waits_for_ever(house: House) -> None:
     """Where looks leave no time, that is said after a minute."""
     before = anyio.current_time()
     assert "left no time" in await house.refused(504, free_until=NOON)
-    assert anyio.current_time() - before == pytest.approx(app_calls.PATIENCE)
-    assert not await house.calls.step(house.states, FAR)
-    assert house.calls.outcomes[Outcome.LATE] == 1
+    assert anyio.current_time() - before == pytest.approx(questions.PATIENCE)
+    assert not await house.questions.step(house.states, FAR)
+    assert house.questions.outcomes[Outcome.LATE] == 1
 
 
 async def test_whose_call(house: House, store: SqliteStore) -> None:
@@ -345,3 +351,45 @@ async def test_somebody_asks_beside_the_looks(tmp_path: Any) -> None:
     assert (last.stays[0].failed, last.stays[0].left) == (True, rfc3339(EPOCH + 10.5 * HOUR))
     assert with_it == without
     assert sum(map(len, with_it.values())) > 200
+
+
+GROUPS = {"by": "sdk", "project": "", "product": "Native", "until": None, "days": 3, "country": ""}
+
+
+WRONG: tuple[tuple[dict[str, Any], int, str], ...] = (
+    ({"by": "weekday"}, 422, "can be asked by country, region, network"),
+    ({"product": ""}, 422, "say of which product: Native, WebRTC"),
+    ({"product": "Desktop"}, 422, "say of which product"),
+    ({"country": "Germany"}, 422, "a country narrows a breakdown by region"),
+    ({"until": EPOCH - 60 * DAY}, 422, "the vendor has the days from 2025-12-04T00:00:00Z to 2026-01-02T"),
+    ({"project": "other"}, 404, "it has classroom"),
+    ({"signal": "users"}, 422, "Agora has no days by groups of users"),
+)
+
+
+async def test_days_by_groups_through_the_daemon(tmp_path: Path) -> None:
+    """Two requests from the account's own ledger, told as the vendor tells them. What is wrong costs nothing."""
+    clock = VirtualClock(epoch=EPOCH + 37 * HOUR, jumping=True)
+    here = world.World(clock=clock, folder=tmp_path, story=world.scenario(), epoch=EPOCH)
+    daemon = here.daemon(world.config(tmp_path))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(daemon.run)
+        await sleep(clock, MINUTE)
+        for changes, status, said in WRONG:
+            wish = {"signal": "daily_video_freeze_ratio", **GROUPS, **changes}
+            with pytest.raises(Refused, match=said) as refused:
+                await daemon.questions("acme").groups(wish.pop("signal"), **wish)
+            assert (refused.value.status, daemon.questions("acme").requests) == (status, 0)
+        asked = AskedGroups(signal="video_freeze_ratio", by="country", product="Native", days=1)
+        found = await daemon.viewing.groups("acme", asked)
+        usage = [view for view in daemon._standing().loops["acme"].ledger.usage(clock.now()) if view.window == "day"]
+        with pytest.raises(Refused, match="there is no account other: there are acme"):
+            daemon.questions("other")
+        await daemon.stop()
+    assert (found.account, found.provider, found.project, found.requests) == ("acme", "agora", "classroom", 2)
+    assert (found.start, found.end) == (rfc3339(EPOCH), rfc3339(EPOCH + DAY))
+    assert (found.signal, found.by, found.counts) == ("daily_video_freeze_ratio", "country", "seconds")
+    assert found.whole is not None
+    assert len(found.groups) > 2
+    assert {view.family: view.granted for view in usage}["insights"] == 2
+    assert here.refused() == 0

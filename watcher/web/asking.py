@@ -1,4 +1,4 @@
-"""The shapes of one call: what is asked, and what was read (`shapes` holds the rest of the API's).
+"""The shapes of what is asked of a vendor: one call, or days by groups (`shapes` holds the rest of the API's).
 
 In a module of their own, since they show no part of the board: they are made for one person, and nothing else has them.
 """
@@ -102,6 +102,48 @@ class ShownCall(Shape, frozen=True, kw_only=True):
     spreads: list[CallSpread]
     groups: list[CallGroup]
     others: list[CallElse]
+    notes: list[str]
+    read_at: Time
+    requests: int
+
+
+class AskedGroups(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A signal of whole UTC days, up to the newest or to `until`, by groups of users.
+
+    `project` and `product` may be left out where there is one. `country` narrows a breakdown by region.
+    """
+
+    signal: Annotated[str, Meta(min_length=1, max_length=100)]
+    by: Annotated[str, Meta(min_length=1, max_length=100)]
+    project: Word = ""
+    product: Word = ""
+    until: Time | None = None
+    days: Annotated[int, Meta(ge=1, le=31)] = 7
+    country: Word = ""
+
+
+class DayGroup(Shape, frozen=True, kw_only=True):
+    """One group; `behind` is what its value is a share of, where the vendor says (see `counts`)."""
+
+    group: str
+    value: float
+    behind: float | None
+
+
+class ShownGroups(Shape, frozen=True, kw_only=True):
+    """A signal over the days [start, end) by groups, the largest first, and as a whole."""
+
+    account: str
+    provider: str
+    project: str
+    product: str
+    signal: str
+    by: str
+    start: Time
+    end: Time
+    whole: float | None
+    groups: list[DayGroup]
+    counts: str
     notes: list[str]
     read_at: Time
     requests: int

@@ -16,8 +16,8 @@ from tests.real.processes import free_port
 from tests.web.fakes import shown_call
 from watcher.app import ask
 from watcher.cli import main
-from watcher.cli.calls import lines
-from watcher.web.callshapes import AskedCall
+from watcher.cli.asking import lines
+from watcher.web.asking import AskedCall
 
 
 def call(folder: Path, *words: str) -> Result:
@@ -80,7 +80,15 @@ def test_what_is_long_is_cut() -> None:
 
 def test_an_answer_with_next_to_nothing() -> None:
     """A vendor that tells little: no heading of what is not there."""
-    empty: dict[str, Any] = {"stays": [], "minutes": [], "spreads": [], "groups": [], "others": [], "notes": [], "users": None}
+    empty: dict[str, Any] = {
+        "stays": [],
+        "minutes": [],
+        "spreads": [],
+        "groups": [],
+        "others": [],
+        "notes": [],
+        "users": None,
+    }
     shown = text(**empty, channel="", began=None, running=None)
     assert shown.startswith("c1 in school/classroom: begin not told to end not told; read at ")
     assert len(shown.splitlines()) == 1

@@ -1,8 +1,9 @@
-"""One call, for whoever was paged with its channel: through the running daemon, which alone may spend its budget."""
+"""What only the vendors know, one call or days by groups: through the running daemon, which holds the budget."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,7 @@ def call(
     """
     from watcher.app import ask
     from watcher.config import load
-    from watcher.web.callshapes import AskedCall
+    from watcher.web.asking import AskedCall
 
     wish = AskedCall(channel=channel, project=project, user=user, at=at, requests=requests)
     found = ask.call(load(config, pages=False), account, wish)
@@ -58,8 +59,79 @@ def call(
         click.echo(line)
 
 
+@click.command()
+@config_option
+@click.argument("account")
+@click.argument("signal")
+@click.option("--by", required=True, help="country, region, network, sdk, os, device or channel_size.")
+@click.option("--project", default="", help="Where the account has several.")
+@click.option("--product", default="", help="Native or WebRTC, where the project has both.")
+@click.option("--days", type=click.IntRange(1, 31), default=7, show_default=True, help="So many whole UTC days.")
+@click.option("--until", default=None, metavar="TIME", help="Up to this day.  [default: the newest that there is]")
+@click.option("--country", default="", help="With --by region: the regions of this country.")
+@json_option
+@exits
+def groups(
+    config: Path,
+    account: str,
+    signal: str,
+    by: str,
+    project: str,
+    product: str,
+    days: int,
+    until: str | None,
+    country: str,
+    as_json: bool,
+) -> None:
+    """Say by groups of users how SIGNAL was over whole days: which SDK, country or network has been worse.
+
+    Of Agora's Data Insights, for signals like daily_video_freeze_ratio. The running daemon asks, for two requests.
+    """
+    from watcher.app import ask
+    from watcher.config import load
+    from watcher.web.asking import AskedGroups
+
+    wish = AskedGroups(signal=signal, by=by, project=project, product=product, until=until, days=days, country=country)
+    found = ask.groups(load(config, pages=False), account, wish)
+    if as_json:
+        print_json(found)
+        return
+    for line in group_lines(found):
+        click.echo(line)
+
+
+def group_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """Days by groups as text, in the vendor's order: the largest group first."""
+    signal, counts = found["signal"], found["counts"]
+    where = "/".join(filter(None, (found["account"], found["project"], found["product"])))
+    whole = "" if found["whole"] is None else f": {_amount(signal, found['whole'])} in all"
+    yield f"{signal} of {where}, {found['start'][:10]} to {_last_day(found['end'])}{whole}"
+    for note in found["notes"]:
+        yield f"  {clip(note, 300)}"
+    if not found["groups"]:
+        yield "  the vendor tells of no group"
+        return
+    behind = {"joins": "joins", "seconds": "hours of media"}.get(counts, "")
+    rows = [
+        (g["group"] or "(unnamed)", _amount(signal, g["value"]), _behind(counts, g["behind"])) for g in found["groups"]
+    ]
+    yield ""
+    yield from _table([(found["by"].replace("_", " "), _title(signal), behind), *rows])
+
+
+def _behind(counts: str, value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value / 3600:.1f}" if counts == "seconds" else f"{value:.0f}"
+
+
+def _last_day(end: str) -> str:
+    """The day before the end, which is not part of it."""
+    return str(date.fromisoformat(end[:10]) - timedelta(days=1))
+
+
 def lines(found: Mapping[str, Any], *, users: int) -> Iterator[str]:
-    """The answer of the API as text; vendors' words are cut, and printable."""
+    """One call as text; vendors' words are cut, and printable."""
     yield _head(found)
     for note in found["notes"]:
         yield f"  {clip(note, 300)}"

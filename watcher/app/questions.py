@@ -1,0 +1,316 @@
+"""What somebody asks of an account that looks do not tell: one call, or whole days by groups of users.
+
+    ask (any task) ─► queue ─► the account's loop, between two looks ─► purse: time? promises? ledger? ─► what was read
+
+Looks of an account follow each other and sources rely on it, so a question is not answered beside them but between
+them, by the same loop: when no look is due, no page waits, and long enough before the next one. It ends earlier than
+that, for what it has read by then is an answer too.
+
+What it costs is bounded thrice. Whoever asks says the most. The ledger lets nothing leave that a quota forbids. And
+where looks divide a day's budget with it (Agora's samples and days), each must be one that the policy can spare,
+as with who is affected: promises first. A cap of its own was considered: it would forbid what nobody needs.
+
+Nothing is kept: a question is answered, refused with words for a person, or forgotten with whoever asked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Generic, TypeVar, cast
+
+import anyio
+
+from watcher import log
+from watcher.app.recorder import Recorder
+from watcher.budget.ledger import Ledger
+from watcher.budget.purse import LookPurse
+from watcher.budget.quota import Refusal
+from watcher.calls import CallReader, CallView, CallWish
+from watcher.clock import DAY, Clock, hhmm, real_deadline, real_monotonic, rfc3339
+from watcher.errors import ProviderError, Reason, Refused, StoreError, clip
+from watcher.groups import GroupReader, GroupView, GroupWish
+from watcher.model import Purse, Source, Spend
+from watcher.schedule.state import Policy, QueryState
+
+PATIENCE = 60.0  # real seconds that somebody waits at most
+LONGEST_READ = 25.0  # real seconds after which what was read is the answer
+_GRACE = 5.0  # real seconds that a request which has left may take beyond that
+LEAST_ROOM = 3.0  # real seconds before the next look in which a read is worth beginning
+MAX_WAITING = 4
+_OF_GROUPS = 2  # requests: the groups, and the whole
+
+T = TypeVar("T")
+
+
+class Outcome(StrEnum):
+    """What became of a question: a closed set, so that it can be a metric label."""
+
+    TOLD = "told"
+    UNKNOWN = "unknown"  # the vendor knows of nothing like that
+    BUDGET = "budget"
+    FAILED = "failed"  # the vendor or the state did not answer
+    LATE = "late"  # no turn came before whoever asked had waited enough
+
+
+@dataclass(frozen=True, slots=True)
+class Told(Generic[T]):
+    """What was read, of which account's project, when by the vendor's clock, and how many requests it took."""
+
+    view: T
+    account: str
+    provider: str
+    project: str
+    at: float
+    requests: int
+
+
+@dataclass(slots=True, eq=False)
+class _Question:
+    """What is to be read, from these pools, for at most so many requests."""
+
+    read: Callable[[Purse], Awaitable[object]]
+    pools: tuple[str, ...]
+    requests: int
+    answered: anyio.Event = field(default_factory=anyio.Event)
+    answer: tuple[object, int] | Refused | None = None
+
+
+class Questions:
+    """One account's. `step` belongs to its loop, the rest to anybody; `ring` wakes the loop."""
+
+    def __init__(
+        self,
+        *,
+        account: str,
+        source: Source,
+        ledger: Ledger,
+        policy: Policy,
+        recorder: Recorder,
+        clock: Clock,
+        ring: Callable[[], None],
+    ) -> None:
+        self.outcomes: Counter[Outcome] = Counter(dict.fromkeys(Outcome, 0))
+        self.oddities: Counter[str] = Counter()
+        self.requests = 0
+        series = [series for query in source.queries for series in query.series]
+        self._account = account
+        self._provider = next((one.provider for one in series), "")
+        self._projects = sorted({one.project for one in series})
+        self._source = source
+        self._ledger = ledger
+        self._policy = policy
+        self._recorder = recorder
+        self._clock = clock
+        self._ring = ring
+        self._log = log.get("questions").bind(account=account)
+        self._waiting: deque[_Question] = deque()
+
+    # ── what can be asked: each raises `Refused` with words for a person ─────────────────────────────────────────────
+
+    async def call(self, wish: CallWish) -> Told[CallView]:
+        """One call; the wish's project may be left out where there is one only."""
+        reader, project = self._source, self.project(wish.project)
+        if not isinstance(reader, CallReader):
+            raise Refused(409, f"account {self._account} cannot be asked for single calls")
+        meant = CallWish(channel=wish.channel, project=project, user=wish.user, at=wish.at, requests=wish.requests)
+
+        async def read(purse: Purse) -> CallView | None:
+            return await reader.read_call(meant, purse)
+
+        told = await self._ask(read, reader.call_pools(project), wish.requests, project)
+        if told.view is None:
+            self._count(Outcome.UNKNOWN)
+            when = "" if wish.at is None else " at that time"
+            what = f"the vendor knows of no call {clip(wish.channel, 100)!r} in project {project}{when}"
+            raise Refused(404, f"{what}; it took {told.requests} {'request' if told.requests == 1 else 'requests'}")
+        self._count(Outcome.TOLD)
+        return cast("Told[CallView]", told)
+
+    async def groups(
+        self, signal: str, *, by: str, project: str, product: str, until: float | None, days: int, country: str
+    ) -> Told[GroupView]:
+        """Whole days up to `until`, or to the newest that there is, by groups."""
+        reader, project = self._source, self.project(project)
+        if not isinstance(reader, GroupReader):
+            raise Refused(409, f"the vendor of account {self._account} tells nothing of days by groups")
+        offer = reader.grouping(project, signal)
+        if by not in offer.by:
+            raise Refused(422, f"{signal} can be asked by {', '.join(offer.by)}")
+        if country and by != "region":
+            raise Refused(422, "a country narrows a breakdown by region")
+        if product not in offer.products and (product or len(offer.products) > 1):
+            raise Refused(422, f"say of which product: {', '.join(offer.products) or 'it is of all of them'}")
+        end = offer.end if until is None else min(math.ceil(until / DAY) * DAY, offer.end)
+        start = max(end - days * DAY, offer.start)
+        if start >= end:
+            have = f"{rfc3339(offer.start)} to {rfc3339(offer.end)}"
+            raise Refused(422, f"the vendor has the days from {have} only")
+        wish = GroupWish(
+            signal=signal,
+            project=project,
+            by=by,
+            start=start,
+            end=end,
+            product=product or next(iter(offer.products), ""),
+            country=country,
+        )
+
+        async def read(purse: Purse) -> GroupView:
+            return await reader.read_groups(wish, purse)
+
+        told = await self._ask(read, offer.pools, _OF_GROUPS, project)
+        self._count(Outcome.TOLD)
+        return told
+
+    def project(self, wanted: str) -> str:
+        """The project that is meant; the only one where none is named."""
+        if wanted in self._projects:
+            return wanted
+        names = ", ".join(self._projects)
+        if wanted:
+            raise Refused(404, f"account {self._account} has no project {clip(wanted, 63)}: it has {names}")
+        if len(self._projects) != 1:
+            raise Refused(422, f"say which project of account {self._account}: {names}")
+        return self._projects[0]
+
+    async def _ask(
+        self, read: Callable[[Purse], Awaitable[T]], pools: tuple[str, ...], requests: int, project: str
+    ) -> Told[T]:
+        """Wait for the turn, and for what is read then."""
+        if len(self._waiting) >= MAX_WAITING:
+            raise Refused(429, f"{MAX_WAITING} others wait for an answer already: try again in a minute")
+        question = _Question(read, pools, requests)
+        self._waiting.append(question)
+        self._ring()
+        try:
+            with real_deadline(PATIENCE):
+                await question.answered.wait()
+        finally:
+            if question in self._waiting:
+                self._waiting.remove(question)
+        if question.answer is None:
+            self._count(Outcome.LATE)
+            raise Refused(504, f"looks left no time for it within {PATIENCE:.0f} s: try again")
+        if isinstance(question.answer, Refused):
+            raise question.answer
+        view, spent = question.answer
+        return Told(cast("T", view), self._account, self._provider, project, self._ledger.vendor_now(), spent)
+
+    # ── the account's loop ───────────────────────────────────────────────────────────────────────────────────────────
+
+    async def step(self, states: Sequence[QueryState], free_until: float) -> bool:
+        """Answer who asked first, if there is time before `free_until` (run clock); whether that was done."""
+        room = (free_until - self._clock.now()) / self._clock.rate
+        if not self._waiting or room < LEAST_ROOM:
+            return False
+        question = self._waiting.popleft()
+        try:
+            question.answer = await self._read(question, states, min(room - _margin(room), LONGEST_READ))
+        except Refused as refused:
+            question.answer = refused
+        except Exception as error:  # noqa: BLE001 - a fault in reading for one person costs that answer, not the looks
+            self._log.error("question_crashed", error=type(error).__name__)
+            question.answer = self._over(Outcome.FAILED, Refused(500, "it could not be read: a fault of watcher's"))
+        finally:
+            question.answered.set()
+        return True
+
+    async def _read(self, question: _Question, states: Sequence[QueryState], seconds: float) -> tuple[object, int]:
+        """What was read, and the requests that it took. Raises `Refused`."""
+        purse = await self._begun(question, states, seconds)
+        try:
+            view = await self._asked(question, purse, seconds + _GRACE)
+        except ProviderError as error:
+            await self._ledger.refused(question.pools, error)
+            raise self._over(Outcome.FAILED, Refused(502, f"the vendor did not say: {error}")) from None
+        except StoreError as error:
+            raise self._unrecorded(error) from None
+        finally:
+            self.requests += purse.spent
+        if isinstance(view, CallView):
+            self.oddities.update(view.oddities)
+            if view.refusal is not None:
+                await self._ledger.refused(question.pools, view.refusal)
+        self._log.info("question_answered", requests=purse.spent)
+        return view, purse.spent
+
+    async def _begun(self, question: _Question, states: Sequence[QueryState], seconds: float) -> _Purse:
+        """A purse with the first request spent. Raises `Refused`."""
+        pools = question.pools
+
+        def spares() -> bool:
+            return not self._shared(states, pools) or self._spare_now(states, pools)
+
+        if not spares():
+            what = "the looks of this account need what is left of today's requests, or fail just now: try again later"
+            raise self._over(Outcome.BUDGET, Refused(429, what))
+        try:
+            spend = await self._ledger.spend(pools)
+        except StoreError as error:
+            raise self._unrecorded(error) from None
+        if isinstance(spend, Refusal):
+            what = f"the request budget allows none before {hhmm(spend.at)} UTC ({spend.window}, {spend.reason})"
+            raise self._over(Outcome.BUDGET, Refused(429, what))
+        until = math.inf if self._clock.virtual else real_monotonic() + seconds
+        return _Purse(self._ledger, pools, spend, extra=question.requests - 1, until=until, spares=spares)
+
+    async def _asked(self, question: _Question, purse: LookPurse, seconds: float) -> object:
+        with real_deadline(seconds):
+            return await question.read(purse)
+        raise ProviderError(Reason.TIMEOUT, f"no answer within {seconds:.0f} s")
+
+    def _shared(self, states: Sequence[QueryState], pools: Sequence[str]) -> bool:
+        """Whether looks are promised from the same day's budget."""
+        days = {pool.id for pool in self._ledger.pools if pool.day is not None and pool.id in pools}
+        return any(days.intersection(state.query.pools) for state in states)
+
+    def _spare_now(self, states: Sequence[QueryState], pools: Sequence[str]) -> bool:
+        """Whether the policy gives a request now, or within the second that a quota per second may ask for."""
+        now = self._clock.now()
+        return self._policy.spare(states, self._ledger.usage(now), pools, now) <= now + 1.0
+
+    def _count(self, outcome: Outcome) -> None:
+        self.outcomes[outcome] += 1
+
+    def _over(self, outcome: Outcome, refused: Refused) -> Refused:
+        self._count(outcome)
+        return refused
+
+    def _unrecorded(self, error: StoreError) -> Refused:
+        self._recorder.fails(error)
+        return self._over(Outcome.FAILED, Refused(503, "the state cannot be written, so no request may leave"))
+
+
+def _margin(room: float) -> float:
+    """Seconds of the room that are kept for a request that has left."""
+    return min(_GRACE, room / 2)
+
+
+class _Purse(LookPurse):
+    """A purse that also closes when the time is over, and where looks need the rest of a shared day."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        pools: Sequence[str],
+        first: Spend,
+        *,
+        extra: int,
+        until: float,
+        spares: Callable[[], bool],
+    ) -> None:
+        super().__init__(ledger=ledger, pools=pools, first=first, extra=extra)
+        self.spent = 1
+        self._until = until
+        self._spares = spares
+
+    async def spend(self) -> bool:
+        """See `model.Purse`."""
+        if real_monotonic() > self._until or not self._spares() or not await super().spend():
+            return False
+        self.spent += 1
+        return True
