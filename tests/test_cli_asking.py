@@ -1,4 +1,4 @@
-"""`watcher call`: what it prints, and what it says where there is nothing to print."""
+"""`watcher call` and `watcher groups`: what they print, and what they say where there is nothing to print."""
 
 from __future__ import annotations
 
@@ -13,19 +13,23 @@ from click.testing import CliRunner, Result
 
 from tests.app import world
 from tests.real.processes import free_port
-from tests.web.fakes import shown_call
+from tests.web.fakes import shown_call, shown_groups
 from watcher.app import ask
 from watcher.cli import main
-from watcher.cli.asking import lines
-from watcher.web.asking import AskedCall
+from watcher.cli.asking import group_lines, lines
+from watcher.web.asking import AskedCall, AskedGroups
 
 
 def call(folder: Path, *words: str) -> Result:
-    """The command, with a configuration whose daemon does not run."""
+    return command(folder, "call", *words)
+
+
+def command(folder: Path, *words: str) -> Result:
+    """One of them, with a configuration whose daemon does not run."""
     config = folder / "config.yaml"
     data = {**world.config(folder), "http": {"listen": f"127.0.0.1:{free_port()}"}}
     config.write_text(yaml.safe_dump(data))
-    return CliRunner().invoke(main, ["call", *words, "-c", str(config)])
+    return CliRunner().invoke(main, [*words, "-c", str(config)])
 
 
 def text(**changes: Any) -> str:
@@ -54,7 +58,7 @@ def test_units_follow_the_name() -> None:
     values = {"video_bitrate_bytes_per_second": 125_000.0, "local_rtt_seconds": 0.0425, "receive_fps": 24.0}
     shown = text(minutes=[{"at": "2026-01-31T10:15:00Z", "values": values}])
     (line,) = (line for line in shown.splitlines() if "1000 kbit/s" in line)
-    assert line.split() == ["01-31", "10:15:00", "1000", "kbit/s", "42.5", "ms", "24"]
+    assert line.split() == ["01-31", "10:15", "1000", "kbit/s", "42.5", "ms", "24"]
     assert "video bitrate" in shown
     assert "receive fps" in shown
 
@@ -133,3 +137,56 @@ def test_the_wish_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "and 1 more" in result.output
     document = json.loads(call(tmp_path, "acme", "lecture", "--json").output)
     assert document == msgspec.to_builtins(shown_call())
+
+
+def test_days_by_groups() -> None:
+    """Of which days, the whole, the groups in their order, and what their shares are of."""
+    shown = list(group_lines(msgspec.to_builtins(shown_groups())))
+    head = "daily_video_freeze_ratio of school/classroom/Native, 2026-01-01 to 2026-01-07: 1.1% in all"
+    assert shown[:2] == [head, "  the newest may still change"]
+    assert [line.split() for line in shown[3:]] == [
+        ["sdk", "daily", "video", "freeze", "hours", "of", "media"],
+        ["4.2.0", "0.8%", "2000"],
+        ["4.2.1", "5%", "100"],
+    ]
+
+
+def test_days_by_groups_with_next_to_nothing() -> None:
+    """Without the whole, without what a share is of, without a name, without any group."""
+    found = {**msgspec.to_builtins(shown_groups()), "whole": None, "notes": [], "product": "", "counts": "joins"}
+    found["groups"] = [{"group": "", "value": 0.5, "behind": None}, {"group": "a", "value": 0.25, "behind": 12.0}]
+    shown = list(group_lines(found))
+    assert shown[0].endswith("of school/classroom, 2026-01-01 to 2026-01-07")
+    assert [line.split() for line in shown[-2:]] == [["(unnamed)", "50%"], ["a", "25%", "12"]]
+    assert list(group_lines({**found, "groups": []}))[-1] == "  the vendor tells of no group"
+
+
+def test_the_wish_for_groups_is_handed_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every option; without `--by` there is nothing to ask."""
+    asked: list[tuple[str, AskedGroups]] = []
+
+    def answer(config: object, account: str, wish: AskedGroups) -> dict[str, Any]:
+        asked.append((account, wish))
+        return dict(msgspec.to_builtins(shown_groups()))
+
+    monkeypatch.setattr(ask, "groups", answer)
+    words = ("--by", "region", "--project", "p", "--product", "Native", "--days", "3", "--country", "Germany")
+    result = command(tmp_path, "groups", "acme", "daily_users", *words, "--until", "2026-01-31T00:00Z")
+    assert result.exit_code == 0, result.output
+    assert asked == [
+        (
+            "acme",
+            AskedGroups(
+                signal="daily_users",
+                by="region",
+                project="p",
+                product="Native",
+                until="2026-01-31T00:00Z",
+                days=3,
+                country="Germany",
+            ),
+        )
+    ]
+    document = json.loads(command(tmp_path, "groups", "acme", "s", "--by", "sdk", "--json").output)
+    assert document == msgspec.to_builtins(shown_groups())
+    assert command(tmp_path, "groups", "acme", "s").exit_code == 2

@@ -244,14 +244,16 @@ class Group(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """One window of a series by the groups of one dimension, whose `users` are what `counts` says.
+    """A series by the groups of one dimension, whose `users` are what `counts` says.
 
+    Of one window; of several together where few users are in one, and `whole` is the value over all of those then.
     `oddities` as in `Answer`.
     """
 
     dimension: Dimension
     groups: tuple[Group, ...]
     counts: str = "users"
+    whole: float | None = None
     oddities: Mapping[str, int] = field(default_factory=dict)
 
 

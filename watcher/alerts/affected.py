@@ -80,15 +80,17 @@ class AffectedSettings(Strict):
 
 
 def stand_out(splits: Sequence[Split], signal: str, base: float, users: float = 0.0) -> tuple[Hurt, ...]:
-    """The groups that stand out from the whole, whose value is `base`: those with most of the trouble first.
+    """The groups that stand out from the whole, whose value is `base` if the split has none of its own: those with most
+    of the trouble first.
 
     `users` are those of the whole, where known: a vendor may name its worst groups only.
     """
     found: list[tuple[float, Hurt]] = []
     for split in splits:
         everybody = max(users, sum(group.users for group in split.groups))
+        whole = base if split.whole is None else split.whole
         for group in split.groups:
-            rest = _rest(group, base, everybody)
+            rest = _rest(group, whole, everybody)
             if group.users >= LEAST_USERS and rest is not None and _is_worse(signal, group.value, rest):
                 hurt = Hurt(
                     dimension=split.dimension,
@@ -96,7 +98,7 @@ def stand_out(splits: Sequence[Split], signal: str, base: float, users: float = 
                     signal=signal,
                     value=group.value,
                     users=group.users,
-                    base=base,
+                    base=whole,
                     counts=split.counts,
                 )
                 found.append((group.users * abs(group.value - rest), hurt))

@@ -16,7 +16,7 @@ Row = Sequence[str]
 
 _MINUTES = 30  # the newest that are printed
 _GROUPS = 5  # of a dimension
-_CELL = 40  # characters
+_CELL, _LAST = 40, 80  # characters of a cell, and of the last one in a row
 _UNITS = (("_bytes_per_second", 0.008, " kbit/s"), ("_ratio", 100.0, "%"), ("_seconds", 1000.0, " ms"))
 
 
@@ -122,7 +122,7 @@ def group_lines(found: Mapping[str, Any]) -> Iterator[str]:
 def _behind(counts: str, value: float | None) -> str:
     if value is None:
         return ""
-    return f"{value / 3600:.1f}" if counts == "seconds" else f"{value:.0f}"
+    return f"{value / 3600:.1f}".removesuffix(".0") if counts == "seconds" else f"{value:.0f}"
 
 
 def _last_day(end: str) -> str:
@@ -167,7 +167,7 @@ def _minutes(minutes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         return
     shown = minutes[-_MINUTES:]
     names = list(dict.fromkeys(name for minute in shown for name in minute["values"]))
-    rows = [(_time(m["at"]), *(_optional(name, m["values"]) for name in names)) for m in shown]
+    rows = [(_time(m["at"])[:-3], *(_optional(name, m["values"]) for name in names)) for m in shown]
     left = f" (the last {len(shown)} of {len(minutes)})" if len(shown) < len(minutes) else ""
     yield ""
     yield from _table([(f"UTC{left}", *map(_title, names)), *rows])
@@ -221,7 +221,7 @@ def _else(other: Mapping[str, Any]) -> Row:
 
 def _table(rows: Sequence[Row]) -> Iterator[str]:
     """Columns as wide as their widest cell; one that is empty in every row is left out."""
-    cells = [[clip(cell, _CELL) for cell in row] for row in rows]
+    cells = [[*(clip(cell, _CELL) for cell in row[:-1]), clip(row[-1], _LAST)] for row in rows]
     kept = [i for i in range(len(cells[0])) if any(row[i] for row in cells[1:])]
     widths = [max(len(row[i]) for row in cells) for i in kept]
     for row in cells:

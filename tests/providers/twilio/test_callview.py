@@ -75,6 +75,14 @@ async def test_who_was_there_minute_by_minute() -> None:
     assert sum(values["left"] for values in minutes.values()) == 3.0
 
 
+async def test_who_came_back_at_once_is_one_user() -> None:
+    """In the minute of leaving and coming back, too."""
+    again = person(TWO, join_time=rfc3339(OVER - MINUTE + 5), leave_time=rfc3339(OVER))
+    view = await seen(answering(row(), person(ONE), again), ROOM)
+    minutes = {int(minute.start - OVER) // MINUTE: minute.values for minute in view.minutes}
+    assert (minutes[-1]["users"], minutes[-1]["left"], view.users, len(view.stays)) == (1.0, 1.0, 1, 2)
+
+
 async def test_a_room_by_its_name_is_the_one_that_ran_then() -> None:
     """Of the same name: the latest, or the one at the time; the rest are named beside it."""
     rooms = [room(), room(start="+7h"), room(start="+5h", duration="30m", name="other")]

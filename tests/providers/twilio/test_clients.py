@@ -42,7 +42,7 @@ def test_groups_and_their_rest() -> None:
     """A share of each group, how many they are, and the share of all others, those without a name among them."""
     found = splits([*stays(10, JS, failed=1), *stays(4, IOS, failed=3), *stays(2, Client(), failed=2)], FAILURES)
     assert [split.dimension for split in found] == [Dimension.SDK, Dimension.BROWSER, Dimension.MEDIA_REGION]
-    assert {split.counts for split in found} == {"participants"}
+    assert {(split.counts, split.whole) for split in found} == {("participants", 6 / 16)}
     js, ios = found[0].groups
     assert js == ("twilio-video-js 2.34.0", 0.1, 10.0, 5 / 6)
     assert ios == ("twilio-video-ios 5.11.1", 0.75, 4.0, 3 / 12)
@@ -52,7 +52,8 @@ def test_groups_and_their_rest() -> None:
 def test_an_sdk_stands_out() -> None:
     """As its page says it."""
     everybody = [*stays(100, JS, failed=2), *stays(30, IOS, failed=15)]
-    hurts = stand_out(splits(everybody, FAILURES), FAILURES, 17 / 130)
+    hurts = stand_out(splits(everybody, FAILURES), FAILURES, 1.0)  # in the one minute that was worst
+    assert {h.base for h in hurts} == {17 / 130}, "beside all of the same ten minutes"
     assert {(h.dimension, h.group, h.value, h.users) for h in hurts} == {
         (Dimension.SDK, IOS.sdk, 0.5, 30.0),
         (Dimension.MEDIA_REGION, "ie1", 0.5, 30.0),

@@ -13,7 +13,7 @@ point. Whoever is still there counts here and never there, as a stay is judged b
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ from watcher.providers.twilio.rows import Oddity, RoomRow, Row, Tally
 
 _OTHERS = 20
 _FAILURES = "participant_failure_ratio"
-_DAY_OF_MINUTES = 1_440  # no room lasts longer
+_LONGEST = ROOM_LIFE  # seconds that are told by the minute
 
 LATE = "Twilio tells of a room ten to thirty minutes after its end, and has no figures of media"
 
@@ -158,18 +158,21 @@ def _ending(reason: str | None, code: int | None) -> str:
 
 
 def _minutes(people: Sequence[_Person], now: float) -> Iterator[Minute]:
-    """Who was there in each minute, and who left it in it, well or not."""
+    """Who was there in each minute, and who left in it, well or not. Who came back at once is one user all the same."""
     present, left, failed = Counter[int](), Counter[int](), Counter[int]()
-    for person in people:
-        joined, until = person.stay.joined, person.stay.left
-        if joined is not None:
-            first, last = (math.floor(at / MINUTE) * MINUTE for at in (joined, min(until or now, now)))
-            present.update(range(first, min(last, first + _DAY_OF_MINUTES * MINUTE) + 1, MINUTE))
+    there = defaultdict[str, set[int]](set)
+    for person in people[:MOST_STAYS]:
+        stay = person.stay
+        if stay.joined is not None:
+            first, last = (math.floor(at / MINUTE) * MINUTE for at in (stay.joined, min(stay.left or now, now)))
+            there[stay.name or stay.user] |= set(range(first, min(last, first + _LONGEST) + 1, MINUTE))
         if person.ended is not None:
             left[person.ended.start] += 1
-            failed[person.ended.start] += person.stay.failed
+            failed[person.ended.start] += stay.failed
+    for minutes in there.values():
+        present.update(minutes)
     seen = sorted(present.keys() | left.keys())
-    for start in seen[-_DAY_OF_MINUTES:]:
+    for start in seen[-_LONGEST // MINUTE :]:
         values = {"users": present[start], "left": left[start], "failed": failed[start]}
         yield Minute(start, {name: float(count) for name, count in values.items()})
 

@@ -19,9 +19,12 @@ _MOST_GROUPS = 20  # of a dimension, the largest
 
 def splits(stays: Collection[Stay], signal: str) -> tuple[Split, ...]:
     """A share of these stays by dimension, as far as rows name one."""
+    whole = sum(counts_for(stay, signal) for stay in stays) / len(stays) if stays else 0.0
     found = ((dimension, tuple(_groups(stays, signal, column))) for column, dimension in enumerate(DIMENSIONS))
     return tuple(
-        Split(dimension=dimension, groups=groups, counts="participants") for dimension, groups in found if groups
+        Split(dimension=dimension, groups=groups, counts="participants", whole=whole)
+        for dimension, groups in found
+        if groups
     )
 
 
