@@ -7,7 +7,9 @@ from typing import Protocol
 
 import httpx
 
+from watcher.calls import CallReader, CallView, CallWish
 from watcher.clock import Clock
+from watcher.errors import Refused
 from watcher.model import Answer, Dimension, Purse, Query, Series, Source, Split, Splitter, Splitting
 from watcher.providers.agora.client import RealtimeClient
 from watcher.providers.agora.domains import Domains
@@ -16,9 +18,11 @@ from watcher.providers.agora.headcount import Headcount
 from watcher.providers.agora.insights.client import InsightClient
 from watcher.providers.agora.insights.daily import Daily
 from watcher.providers.agora.insights.hourly import Hourly
+from watcher.providers.agora.inspector.callview import CallViews
 from watcher.providers.agora.inspector.client import InspectorClient
+from watcher.providers.agora.inspector.edge import Edge
 from watcher.providers.agora.inspector.sample import CallSample
-from watcher.providers.agora.queries import DAYS, REALTIME, SAMPLES, Target, past, targets
+from watcher.providers.agora.queries import DAYS, REALTIME, SAMPLES, Target, calls, past, targets
 from watcher.providers.agora.realtime import Realtime
 from watcher.providers.agora.settings import AgoraAccount, window
 from watcher.providers.agora.splits import Splits
@@ -90,6 +94,7 @@ class AgoraSource:
         self._clock = clock
         self._vendor_time = vendor_time
         self._headcount = Headcount()
+        self._edge = Edge(account=settings.name, vendor_time=vendor_time)
         self._lookers = dict(self._looking())
         limits = settings.limits()
         self._splits = Splits(self._of(REALTIME), self.client, limits, settings.margin) if limits is not None else None
@@ -112,6 +117,29 @@ class AgoraSource:
         """See `model.Splitter`; only for what `splitting` offers."""
         assert self._splits is not None
         return await self._splits.split(series, dimension, start, purse)
+
+    def call_pools(self, project: str) -> tuple[str, ...]:
+        """See `calls.CallReader`: those of the samples, whatever the project."""
+        own = self._settings
+        if pools := calls(own):
+            return pools
+        limits = own.inspector_limits()
+        if limits is None:
+            raise Refused(409, f"plan {own.plan} of {own.name} has no Call Inspector: Agora offers it from Standard on")
+        remedy = "raise quotas.call_inspector.per_day" if own.call_inspector is None else "lower requests_per_day"
+        what = (
+            f"Call Inspector of {own.name} allows {limits.per_day} requests a day, no more than are planned: {remedy}"
+        )
+        raise Refused(409, what)
+
+    async def read_call(self, wish: CallWish, purse: Purse) -> CallView | None:
+        """See `calls.CallReader`; only where `call_pools` names some."""
+        limits = self._settings.inspector_limits()
+        project = next((project for project in self._settings.projects if project.name == wish.project), None)
+        if limits is None or project is None:
+            return None
+        views = CallViews(account=self._settings, limits=limits, client=self.inspector, edge=self._edge)
+        return await views.read(project.app_id, wish, purse)
 
     async def aclose(self) -> None:
         await self._exchange.aclose()
@@ -140,7 +168,7 @@ class AgoraSource:
                         limits=calls,
                         client=self.inspector,
                         headcount=self._headcount,
-                        vendor_time=self._vendor_time,
+                        edge=self._edge,
                         clock=self._clock,
                     ),
                 )
@@ -169,6 +197,6 @@ class AgoraSource:
         return tuple(target for target in self._targets if target.query.family == family)
 
 
-def _ports(source: AgoraSource) -> tuple[Source, Splitter]:
-    """That an `AgoraSource` is both is for the type checker to say."""
-    return source, source
+def _ports(source: AgoraSource) -> tuple[Source, Splitter, CallReader]:
+    """That an `AgoraSource` is all of these is for the type checker to say."""
+    return source, source, source
