@@ -13,25 +13,18 @@ import pytest
 import yaml
 
 from tests.app import world
-from tests.budget.doubles import MemoryStore
+from tests.app.world import spent
 from tests.conftest import EPOCH
-from tests.providers.doubles import APP, CUSTOMER, SECRET, FakePurse, account
+from tests.providers.doubles import FakePurse
 from watcher.app.report import Report
-from watcher.budget.ledger import Ledger
-from watcher.budget.purse import LookPurse
 from watcher.clock import HOUR, VirtualClock
-from watcher.emulator.agora import Emulator, build_agora
+from watcher.emulator.agora import build_agora
 from watcher.emulator.scenario import reads
 from watcher.emulator.traffic import Traffic
 from watcher.emulator.world import PRODUCTS
 from watcher.metrics import render
-from watcher.model import Span, Spend
-from watcher.providers.agora import AGORA
-from watcher.providers.agora.inspector.drilldown import drill_down
 from watcher.providers.agora.settings import AgoraAccount
 from watcher.providers.agora.source import open_source
-from watcher.providers.agora.values import Oddity, Tally
-from watcher.workers import InlineWorkers
 
 CAP = 500
 MORNING = EPOCH + 10 * HOUR  # somebody is in calls
@@ -89,16 +82,6 @@ def users_at(minute: float) -> float:
     traffic = Traffic(project=project, seed=told.seed, jitter=told.jitter, incidents=told.incidents)
     slots = int(minute) + np.arange(0, 60, 20, dtype=np.int64)
     return float(sum(traffic.users(product, "", slots).mean() for product in PRODUCTS))
-
-
-def spent(emulator: Emulator) -> dict[str, dict[str, int]]:
-    """What Call Inspector's two groups and windows saw in all, by the vendor's own count."""
-    quotas: Any = emulator.report()["quotas"]
-    calls = [row for row in quotas if row["family"].startswith("call_")]
-    return {
-        what: {window: sum(row[what] for row in calls if row["window"] == window) for window in ("second", "day")}
-        for what in ("total", "spent", "refused")
-    }
 
 
 async def test_a_page_on_packet_loss_from_samples(tmp_path: Path, clock: VirtualClock) -> None:
@@ -251,57 +234,3 @@ async def test_standard_has_samples_alone(tmp_path: Path, clock: VirtualClock) -
     assert "sample of 17 of about 1581 users (1.1%)" in said  # really 1,367: the peaks of what ran in that minute
     assert set(spent(here.emulator)["refused"].values()) == {0}
     assert report["points"]["lost"] == 0
-
-
-@pytest.mark.parametrize(("cap", "read"), [(200, 990), (40, 20 * (40 - 11)), (11, 0)])
-async def test_a_drill_down_of_a_thousand_users_stays_within_the_cap(clock: VirtualClock, cap: int, read: int) -> None:
-    """By the vendor's own count, to the request, at two a second; 61 are enough for all of them."""
-    settings = account(call_inspector={"requests_per_day": cap, "calls": 1})
-    pools = [pool for pool in AGORA.pools(settings) if pool.family == "call_inspector"]
-    emulator = build_agora(reads(yaml.safe_dump(thousand()), epoch=EPOCH), clock)
-    source = open_source(settings, frozenset(), clock=clock, transport=world.Wire(emulator))
-    ledger = Ledger(account="acme", pools=pools, store=MemoryStore(), clock=clock, workers=InlineWorkers())
-    await ledger.open()
-    await clock.sleep_until(clock.now() + 60)  # the day has just begun: nothing of it counts as spent
-    first = await ledger.spend([pools[0].id])
-    assert isinstance(first, Spend)
-    purse = LookPurse(ledger=ledger, pools=[pools[0].id], first=first, extra=1000)
-    now, wish = int(clock.now()), settings.call_inspector
-    assert wish is not None
-    listing, span = Span(now - HOUR, now - 60), Span(now - 600, now - 300)
-    began = clock.now()
-    tally: Tally = Tally()
-    found = await drill_down(source.inspector, settings.projects[0].app_id, listing, span, wish, purse, tally, most=999)
-    assert found is not None
-    assert set(tally) <= {Oddity.UNREAD}
-    books = spent(emulator)
-    assert len(found.read) == read
-    assert found.requests == books["total"]["day"] == min(cap, 61)
-    assert set(books["refused"].values()) == {0}
-    assert clock.now() - began <= found.requests / 2 + 1
-    await source.aclose()
-
-
-def thousand() -> dict[str, Any]:
-    """One call of nearly a thousand users, of whom hardly any comes or goes."""
-    return {
-        "jitter": "0%",
-        "accounts": [
-            {
-                "name": "acme",
-                "customer_id": CUSTOMER,
-                "customer_secret": SECRET,
-                "plan": "premium",
-                "projects": [
-                    {
-                        "name": "classroom",
-                        "app_id": APP,
-                        "products": {"Native": {"peak_users": 985}},
-                        "day": {"trough": "100%"},
-                        "calls": {"length": "24h", "stay": "24h", "servers": 0},
-                        "channels": [{"name": "lecture", "share": "100%"}],
-                    }
-                ],
-            }
-        ],
-    }

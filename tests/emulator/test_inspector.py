@@ -453,3 +453,18 @@ async def test_statistics_by_minute(now: VirtualClock) -> None:
     assert found["video_freeze_rate"][N - 360] == pytest.approx(0.009)
     assert found["video_freeze_user_count"] == {ts: 66 if ts in (N - 300, N - 240) else 0 for ts in found["user_count"]}
     assert set(found["audio_freeze_user_count"].values()) == {0}
+
+
+@pytest.mark.parametrize("seconds", [0, 20, 60, 3540])
+async def test_who_comes_as_the_span_ends_is_in_none_of_its_minutes(now: VirtualClock, seconds: int) -> None:
+    """Spans that end on a whole minute have as many minutes as that, however many join at its very end."""
+    caller = Caller(world(of={"products": {"Native": {"peak_users": 400}}}), now)
+    end = N - 180
+    asked: dict[str, Any] = {"call_id": await the_call(caller), "start_ts": end - seconds, "end_ts": end}
+    joins = {s["join_ts"] // 20 * 20 for s in await everyone(caller, **asked)}
+    assert end in joins
+    for metric in ("user_count", "video_freeze_rate", "video_freeze_user_count"):
+        rows = (await caller.body("call_statistics_time", metric=metric, **asked))["data"]
+        assert sorted(row["ts"] for row in rows) == list(
+            range((end - seconds) // 60 * 60, max(end, end - seconds + 1), 60)
+        )

@@ -33,6 +33,7 @@ class Spread:
         self._call = call
         self._start = max(start, call.begin)
         self._end = min(end, call.end, fresh)
+        self._last = max(self._start, self._end - 1)  # the last second that counts
         self._fresh = fresh
 
     def call_rate(self, metric: str) -> float | None:
@@ -53,8 +54,9 @@ class Spread:
         return total / weight if weight else None
 
     def sessions(self) -> Iterator[Session]:
-        """Those between start and end."""
-        return self._calls.sessions(self._call, self._start, self._end, self._fresh)
+        """Those between start and end; who comes at the very end has no time in between."""
+        found = self._calls.sessions(self._call, self._start, self._end, self._fresh)
+        return (session for session in found if session.begin <= self._last)
 
     def session_rates(self, metric: str, sessions: Iterable[Session]) -> Iterator[tuple[Session, Floats, Ints]]:
         """Each session with its rates per slot, and those slots; sessions without any are left out."""
@@ -94,7 +96,7 @@ class Spread:
     def minutes(self, metric: str) -> dict[int, tuple[float, int]]:
         """Per full minute: the mean rate, and how many users were frozen. Minutes without users are left out."""
         first = self._start // MINUTE
-        width = max(0, self._end - 1) // MINUTE - first + 1
+        width = self._last // MINUTE - first + 1
         total, count, frozen = np.zeros(width), np.zeros(width), np.zeros(width, dtype=np.int64)
         rated = self.session_rates(metric, self.sessions())
         for _, same in groupby(rated, key=lambda one: one[0].uid):  # one after another: a user keeps to a seat
@@ -112,7 +114,7 @@ class Spread:
     def present(self) -> dict[int, int]:
         """Users per minute. Minutes without users are left out."""
         first = self._start // MINUTE
-        width = max(0, self._end - 1) // MINUTE - first + 1
+        width = self._last // MINUTE - first + 1
         users = np.zeros(width, dtype=np.int64)
         for _, same in groupby(self.sessions(), key=lambda session: session.uid):
             here = np.zeros(width, dtype=np.bool_)

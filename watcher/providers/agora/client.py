@@ -1,7 +1,7 @@
 """The four real-time calls: parameters and answers (dossier section 3).
 
-The daemon's looks use `series`; the others answer "who is it" about one alert, and `breakdown` is the one to begin
-with. How a request travels is `exchange`'s part.
+The daemon's looks use `series`, and `splits` asks `top` who is behind a value. How a request travels is `exchange`'s
+part.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from watcher.model import SIGNALS, USERS, Purse, Span, Worse
+from watcher.model import SIGNALS, Purse, Span, Worse
 from watcher.providers.agora import payload
 from watcher.providers.agora.exchange import Exchange
 from watcher.providers.agora.metrics import METRICS, Metric
 from watcher.providers.agora.payload import Group
 from watcher.providers.agora.settings import Product
 from watcher.providers.agora.slots import SLOT
-from watcher.providers.agora.values import Column, Oddity, Row, Tally
+from watcher.providers.agora.values import Column, Tally
 
 MAX_UIDS = 10  # section 3.2
 
@@ -86,29 +86,6 @@ class RealtimeClient:
         data = await self._exchange.get(f"/beta/realtime/{metric.endpoint}/dimension/top20", params, purse)
         tally = Tally()
         return payload.top(data, metric, dimension, SIGNALS[signal].worse is Worse.DOWN, tally), tally
-
-    async def breakdown(
-        self, place: Place, signal: str, slot: int, dimensions: Sequence[Dimension], purse: Purse
-    ) -> tuple[tuple[Row, ...], Tally]:
-        """A signal of one slot by each of `dimensions`, worst first within each; a request per dimension.
-
-        The first is spent already; where the purse refuses another, the rows so far are the answer, and
-        `Oddity.UNREAD` counts the dimensions that are missing.
-        """
-        rows: list[Row] = []
-        tally = Tally()
-        for number, dimension in enumerate(dimensions):
-            if number and not await purse.spend():
-                tally[Oddity.UNREAD] += len(dimensions) - number
-                break
-            groups, odd = await self.top(place, signal, slot, dimension, purse)
-            tally.update(odd)
-            of_users = signal == USERS  # then the number itself is how many they are
-            rows += [
-                Row(dimension=dimension, value=g.name, users=g.value if of_users else g.users, metric=g.value)
-                for g in groups
-            ]
-        return tuple(rows), tally
 
     async def _by_time(
         self, place: Place, metric: Metric, asked: Span, more: Mapping[str, str], purse: Purse

@@ -7,6 +7,7 @@ from typing import Protocol
 
 import httpx
 
+from watcher.calls import CallReader, CallView, CallWish
 from watcher.clock import Clock
 from watcher.errors import Refused
 from watcher.groups import Grouping, GroupReader, GroupView, GroupWish
@@ -19,9 +20,11 @@ from watcher.providers.agora.insights.client import InsightClient
 from watcher.providers.agora.insights.daily import Daily
 from watcher.providers.agora.insights.hourly import Hourly
 from watcher.providers.agora.insights.totals import Totals
+from watcher.providers.agora.inspector.callview import CallViews
 from watcher.providers.agora.inspector.client import InspectorClient
+from watcher.providers.agora.inspector.edge import Edge
 from watcher.providers.agora.inspector.sample import CallSample
-from watcher.providers.agora.queries import DAYS, REALTIME, SAMPLES, Target, days_pools, past, targets
+from watcher.providers.agora.queries import DAYS, REALTIME, SAMPLES, Target, calls_pools, days_pools, past, targets
 from watcher.providers.agora.realtime import Realtime
 from watcher.providers.agora.settings import AgoraAccount, Project, window
 from watcher.providers.agora.splits import Splits
@@ -93,6 +96,7 @@ class AgoraSource:
         self._clock = clock
         self._vendor_time = vendor_time
         self._headcount = Headcount()
+        self._edge = Edge(account=settings.name, vendor_time=vendor_time)
         self._lookers = dict(self._looking())
         limits = settings.limits()
         days, (pool, *_) = settings.insight_limits(), (*days_pools(settings), "")
@@ -131,6 +135,27 @@ class AgoraSource:
         assert self._totals is not None
         return await self._totals.read(self._project(wish.project).app_id, wish, purse)
 
+    def call_pools(self, project: str) -> tuple[str, ...]:
+        """See `calls.CallReader`: those of the samples, whatever the project."""
+        own = self._settings
+        if pools := calls_pools(own):
+            return pools
+        limits = own.inspector_limits()
+        if limits is None:
+            raise Refused(409, f"plan {own.plan} of {own.name} has no Call Inspector: Agora offers it from Standard on")
+        remedy = "raise quotas.call_inspector.per_day" if own.call_inspector is None else "lower requests_per_day"
+        what = (
+            f"Call Inspector of {own.name} allows {limits.per_day} requests a day, no more than are planned: {remedy}"
+        )
+        raise Refused(409, what)
+
+    async def read_call(self, wish: CallWish, purse: Purse) -> CallView | None:
+        """See `calls.CallReader`; only where `call_pools` names some."""
+        limits = self._settings.inspector_limits()
+        assert limits is not None
+        views = CallViews(account=self._settings, limits=limits, client=self.inspector, edge=self._edge)
+        return await views.read(self._project(wish.project).app_id, wish, purse)
+
     async def aclose(self) -> None:
         await self._exchange.aclose()
 
@@ -158,7 +183,7 @@ class AgoraSource:
                         limits=calls,
                         client=self.inspector,
                         headcount=self._headcount,
-                        vendor_time=self._vendor_time,
+                        edge=self._edge,
                         clock=self._clock,
                     ),
                 )
@@ -190,6 +215,6 @@ class AgoraSource:
         return tuple(target for target in self._targets if target.query.family == family)
 
 
-def _ports(source: AgoraSource) -> tuple[Source, Splitter, GroupReader]:
-    """That an `AgoraSource` is all of them is for the type checker to say."""
-    return source, source, source
+def _ports(source: AgoraSource) -> tuple[Source, Splitter, CallReader, GroupReader]:
+    """That an `AgoraSource` is all of these is for the type checker to say."""
+    return source, source, source, source

@@ -63,16 +63,6 @@ class Column:
     value: Floats
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One group of users and how a signal is there. `users` None: the vendor did not say."""
-
-    dimension: str
-    value: str
-    users: float | None
-    metric: float
-
-
 def objects(rows: list[object], tally: Tally) -> Iterator[dict[str, object]]:
     """Those that are JSON objects."""
     for row in rows:

@@ -5,7 +5,8 @@ that the list gives, each against Agora's own line, for those who would rather h
 users. Only calls: inside a call users are drawn without regard to how they fare, or the figures would say so.
 
 Users are drawn by a hash of their session's id, so that the next look meets the same ones again and a value changes
-because the network did, not because the sample did.
+because the network did, not because the sample did. Whoever asks for one call (`callview`) is no sample: there the
+worst are read first.
 """
 
 from __future__ import annotations
@@ -26,8 +27,7 @@ def calls(running: Iterable[Call], first: Literal["largest", "worst"], most: int
         return -float(call.peak_users or 0), -call.created
 
     def badness(call: Call) -> tuple[float, ...]:
-        worst = max((call.audio_freeze or 0.0) / AUDIO_FREEZE, (call.video_freeze or 0.0) / VIDEO_FREEZE)
-        return -worst, *size(call)
+        return -_freezes(call), *size(call)
 
     ranked = sorted(running, key=lambda call: (*(size if first == "largest" else badness)(call), call.id))
     return tuple(ranked[:most])
@@ -36,6 +36,16 @@ def calls(running: Iterable[Call], first: Literal["largest", "worst"], most: int
 def users(there: Sequence[Session], most: int) -> tuple[Session, ...]:
     """Up to `most` of the sessions, the same ones whenever they are there."""
     return tuple(sorted(there, key=lambda session: (_draw(session.sid), session.sid))[:most])
+
+
+def worst_first(there: Iterable[Session]) -> tuple[Session, ...]:
+    """All sessions, those that froze most first; those alike as samples draw them."""
+    return tuple(sorted(there, key=lambda session: (-_freezes(session), _draw(session.sid), session.sid)))
+
+
+def _freezes(of: Call | Session) -> float:
+    """The worse of the two freeze rates, as a multiple of Agora's own line."""
+    return max((of.audio_freeze or 0.0) / AUDIO_FREEZE, (of.video_freeze or 0.0) / VIDEO_FREEZE)
 
 
 def _draw(sid: str) -> bytes:

@@ -1,6 +1,6 @@
 """The six calls of Call Inspector: parameters and answers (dossier section 8).
 
-Pure transport: which call, which users and how often is `sample`'s and `drilldown`'s part. All of them raise
+Pure transport: which call, which users and how often is `sample`'s and `callview`'s part. All of them raise
 `ProviderError`. Spans are [start, end) in Unix seconds; the vendor wants them strictly inside the plan's numbers.
 """
 
@@ -18,6 +18,7 @@ from watcher.providers.agora.inspector.streams import MIDS, Stream
 from watcher.providers.agora.refusals import gateway_refusal
 from watcher.providers.agora.values import Column, Tally
 
+MAX_UIDS = 10  # section 8.2
 MAX_SIDS = 20  # section 8.3
 
 Freeze = Literal["audio_freeze_rate", "video_freeze_rate"]
@@ -61,10 +62,21 @@ class InspectorClient:
         return CallPage(calls=found, page=rows.page_of(body, page, len(found)))
 
     async def sessions(
-        self, app_id: str, call: str, span: Span, purse: Purse, tally: Tally, *, page: int = 1
+        self,
+        app_id: str,
+        call: str,
+        span: Span,
+        purse: Purse,
+        tally: Tally,
+        *,
+        page: int = 1,
+        uids: Collection[int] = (),
     ) -> SessionPage:
-        """Sessions of a call, without server users (recorders, agents)."""
-        params = _span(app_id, span) | {"call_id": call} | _page(page)
+        """Sessions of a call, or of up to ten users of it; without server users (recorders, agents)."""
+        if len(uids) > MAX_UIDS:
+            raise ValueError(f"sessions can be asked of at most {MAX_UIDS} users")
+        own = {"uids": ",".join(map(str, uids))} if uids else {}
+        params = _span(app_id, span) | {"call_id": call} | _page(page) | own
         body = await self._exchange.page(_PATH + "sessions", params, "call_info", purse)
         found = rows.sessions(rows.under("call_info", body, tally), tally)
         return SessionPage(sessions=found, page=rows.page_of(body, page, len(found)))

@@ -52,7 +52,7 @@ MEASURED: Mapping[str, tuple[str, str]] = {
 """Signal -> the quantity of each stream behind it, and what is made of those."""
 
 SIGNALS = frozenset({*MEASURED, SAMPLED})
-_BYTES = 125.0  # a second, in a kilobit a second
+BYTES = 125.0  # a second, in a kilobit a second
 
 
 class Value(NamedTuple):
@@ -91,8 +91,8 @@ class Votes:
         for key, by_stream in gathered.items():
             of_bitrate = key[1].endswith("bitrate")
             for parts in by_stream.values():
-                for window, value in _means(parts):
-                    scaled = value * _BYTES if of_bitrate else min(value * self.loss_scale, 1.0)
+                for window, value in means(parts):
+                    scaled = value * BYTES if of_bitrate else min(value * self.loss_scale, 1.0)
                     if scaled > 0 or not of_bitrate:
                         self._found[key][window][call].append(scaled)
 
@@ -131,13 +131,19 @@ class Votes:
         return {call: _measure(np.array(values), kind, line) for call, values in found.items()}
 
 
-def _means(parts: Sequence[Stream]) -> Iterable[tuple[int, float]]:
+def means(parts: Sequence[Stream], *, largest: bool = False) -> Iterable[tuple[int, float]]:
     """The mean of what a user received from another one, window by window; the metric ids of a moment add up.
 
     Of a high and a low stream one is received at a time, and whether the other one is missing then or 0 is not known.
+    What cannot add up (a width) is the `largest` of the moment.
     """
     at, place = np.unique(np.concatenate([part.at for part in parts]), return_inverse=True)
-    value = np.bincount(place, weights=np.concatenate([part.value for part in parts]))
+    values = np.concatenate([part.value for part in parts])
+    if largest:
+        value = np.full(len(at), -np.inf)
+        np.maximum.at(value, place, values)
+    else:
+        value = np.bincount(place, weights=values)
     starts, first = np.unique(at // WIDTH * WIDTH, return_index=True)
     means = np.add.reduceat(value, first) / np.diff(np.append(first, len(at)))
     return zip(starts.tolist(), means.tolist(), strict=True)

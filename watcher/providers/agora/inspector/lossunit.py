@@ -31,6 +31,11 @@ class LossUnit:
         self._is_percent = False
         self.doubted = False
 
+    @property
+    def wrong(self) -> bool:
+        """Whether that is certain, so that no loss can be told."""
+        return self.doubted and self._is_percent
+
     def check(self, votes: Votes, tally: Tally) -> None:
         """Weigh a look's values, count what cannot be, and take loss that is wrong for certain out of the votes."""
         self._lossy += votes.lossy
@@ -41,5 +46,5 @@ class LossUnit:
             self.doubted = not self._is_percent and self._lossy >= ENOUGH
         if self.doubted and votes.lossy:
             tally[Oddity.LOSS_UNIT] += votes.lossy
-        if self.doubted and self._is_percent:
+        if self.wrong:
             votes.forget_loss()

@@ -41,10 +41,20 @@ class Call:
     audio_freeze: float | None
     video_freeze: float | None
 
-    def runs_in(self, start: int, end: int) -> bool:
-        """Whether it ran at some time in [start, end); what `destroyed` says of a running call is not documented."""
+    @property
+    def ended(self) -> int | None:
+        """When it was over; None while it runs, of which it is not documented what `destroyed` says then."""
         over = self.finished is not False and self.destroyed is not None and self.destroyed > self.created
-        return self.created < end and not (over and (self.destroyed or 0) <= start)
+        return self.destroyed if over else None
+
+    @property
+    def users(self) -> int | None:
+        """All who ever joined, as far as that is told: where it is an average, the peak is nearer."""
+        return max(self.all_users or 0, self.peak_users or 0) or None
+
+    def runs_in(self, start: int, end: int) -> bool:
+        """Whether it ran at some time in [start, end)."""
+        return self.created < end and (self.ended is None or self.ended > start)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,10 +81,15 @@ class Session:
         """What a platform calls itself; only the word for Web users matters here."""
         return self.platform.lower().startswith("web")
 
+    @property
+    def ended(self) -> int | None:
+        """When the user had left; None while they are there."""
+        over = self.finished is not False and self.left is not None and self.left > (self.joined or 0)
+        return self.left if over else None
+
     def there_in(self, start: int, end: int) -> bool:
         """Whether the user was there at some time in [start, end)."""
-        over = self.finished is not False and self.left is not None and self.left > (self.joined or 0)
-        return (self.joined is None or self.joined < end) and not (over and (self.left or 0) <= start)
+        return (self.joined is None or self.joined < end) and (self.ended is None or self.ended > start)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

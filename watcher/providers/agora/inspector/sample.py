@@ -30,20 +30,19 @@ from watcher.model import Answer, Points, Purse, Query, Series, Span
 from watcher.providers.agora.headcount import Headcount
 from watcher.providers.agora.inspector import choice
 from watcher.providers.agora.inspector.client import InspectorClient
+from watcher.providers.agora.inspector.edge import Edge
 from watcher.providers.agora.inspector.figures import MEASURED, NATIVE, SAMPLED, WANTED, WEB, WIDTH, Value, Votes
 from watcher.providers.agora.inspector.lossunit import LossUnit
 from watcher.providers.agora.inspector.rows import Call
 from watcher.providers.agora.inspector.settings import MOST, CallInspector, CallLimits
 from watcher.providers.agora.inspector.share import Shares
 from watcher.providers.agora.values import Oddity, Tally
-from watcher.providers.vendortime import VendorTime
 
 SETTLE = 1  # windows that are read again
 FIRST = 600  # seconds back of a project that was never looked at
 REACH = float(MOST - SETTLE * WIDTH - WIDTH - 10)  # the longest gap between looks that loses nothing
 
 _WORST = 3  # calls named in a message
-_LATEST = 300  # seconds that refusals may teach to stay back
 _GONE = frozenset({Reason.REQUEST, Reason.TOO_OLD, Reason.OTHER, Reason.MALFORMED})
 """What the vendor may say of one call that is no longer there; everything else is about the account."""
 
@@ -69,7 +68,7 @@ class CallSample:
         limits: CallLimits,
         client: InspectorClient,
         headcount: Headcount,
-        vendor_time: VendorTime,
+        edge: Edge,
         clock: Clock,
     ) -> None:
         self._project = query.series[0].project
@@ -79,9 +78,8 @@ class CallSample:
         self._limits = limits
         self._client = client
         self._headcount = headcount
-        self._vendor_time = vendor_time
+        self._edge = edge
         self._clock = clock
-        self._later = 0  # seconds that refusals have taught to stay back
         self._users = settings.users_per_call
         self._unit = LossUnit(settings.loss)
         self._log = get("agora").bind(account=query.account)
@@ -93,9 +91,7 @@ class CallSample:
         try:
             return await self._look(query, asked, lost, purse, tally)
         except ProviderError as error:
-            if error.reason is Reason.TOO_FRESH and self._later < _LATEST:
-                self._later += WIDTH
-                self._log.warning("limits_learned", reason=error.reason, seconds_later=self._later)
+            self._edge.learn(error)
             raise
 
     async def _look(self, query: Query, asked: Span, lost: Span | None, purse: Purse, tally: Tally) -> Answer:
@@ -127,8 +123,7 @@ class CallSample:
     # ── what is asked ────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _asked(self, covered: int | None) -> tuple[Span, Span | None]:
-        now = self._vendor_time.earliest()
-        end = _floor(now - self._limits.calls.delay - 1 - self._later)
+        end = self._edge.newest(self._limits.calls) // WIDTH * WIDTH
         if covered is None:
             return Span(end - FIRST, end), None
         seen = min(covered, end)
@@ -138,7 +133,7 @@ class CallSample:
     async def _listed(self, asked: Span, purse: Purse, tally: Tally) -> tuple[list[Call], int]:
         """The newest calls, and how many were not listed for want of pages."""
         limits = self._limits.lists
-        newest = math.floor(self._vendor_time.earliest()) - limits.delay - 1 - self._later
+        newest = self._edge.newest(limits)
         back = min(max(self._settings.longest, newest - asked.start), limits.span - 60)
         span = Span(newest - back, newest)
         found: dict[str, Call] = {}
@@ -278,7 +273,3 @@ def _worst(series: Series, start: int, sampled: _Sampled, asked: Span) -> str:
 
 def _shown(signal: str, value: float) -> str:
     return f"{value * 100:.1f}%" if signal.endswith("_ratio") else f"{value / 125:.0f} kbit/s"
-
-
-def _floor(at: float) -> int:
-    return math.floor(at / WIDTH) * WIDTH
