@@ -163,7 +163,8 @@ def test_our_queries_fit_the_vendors_schema() -> None:
         documents.summaries("1"),
         *(documents.more("1", kind) for kind in ("connections", "publishers", "subscribers")),
         *(documents.read("1", kind, count) for kind in ("publishers", "subscribers") for count in (1, 64)),
-        *(documents.whole("1", kind, 1000) for kind in ("publishers", "subscribers")),
+        *(documents.whole("1", kind) for kind in ("connections", "publishers", "subscribers")),
+        documents.meetings("1"),
         *(documents.daily("1", group) for group in ("", "COUNTRY", "SDK_TYPE", "BROWSER")),
     ]
     for text in texts:
@@ -177,6 +178,11 @@ def test_nodes_stay_far_below_the_limit() -> None:
     assert documents.counts_nodes(documents.SESSIONS) <= 50_000
     assert documents.read_nodes(documents.STREAMS, documents.ROWS[1]) <= 50_000
     assert documents.summaries_nodes() <= 50_000
+    for rows in (0, 142, 1000):
+        people = documents.whole_fits(50_000, rows)
+        assert 2 * people * (2 + rows) < 50_000 - 4
+        assert people == 1000 or 2 * (people + 1) * (2 + rows) > 49_000
+    assert documents.whole_fits(1_000, 1000) == 1
 
 
 def test_cursors_are_offsets() -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 from functools import lru_cache
 
 SESSIONS = 50  # ids in one call
@@ -20,6 +21,8 @@ PEOPLE = 100  # publishers, connections or subscribers of a meeting, on each pag
 SUMMARIES = 1000
 ROWS = (8, 64, 1000)  # sizes of a page of statistics
 STREAMS = 64  # streams read by one call
+LISTED = 10  # meetings of a session, on each page of their list
+_SAME = 2  # meetings of one id within two seconds: one that ended just then, under one reading of `start`
 
 _STATS = (
     "createdAt audioPacketLoss audioLatencyMs audioBitrateKbps videoPacketLoss videoLatencyMs videoBitrateKbps "
@@ -28,11 +31,21 @@ _STATS = (
 _PAGE = "pageInfo{hasNextPage endCursor}"
 _CONNECTION = "connectionId createdAt destroyedAt sdkType sdkVersion browser browserVersion country"
 _PARTY = "connectionId createdAt destroyedAt stream{streamId} streamStatsCollection{totalCount}"
+_MEDIA = {
+    "publishers": "hasAudio hasVideo",
+    "subscribers": "hasAudio:subscribeToAudio hasVideo:subscribeToVideo",
+}
+_OWN = {"publishers": "", "subscribers": "subscriberId "}
 
 
 def cursor(offset: int) -> str:
     """The cursor of a page after `offset` rows, made by hand (section 7.2); none for the first page."""
     return base64.b64encode(f"insights-resource:{offset}".encode()).decode() if offset else ""
+
+
+def stamp(at: float) -> int:
+    """An instant as the vendor reads whole numbers of more than ten digits: in milliseconds."""
+    return math.floor(at * 1000)
 
 
 def counts_nodes(sessions: int) -> int:
@@ -90,36 +103,60 @@ def read(project: str, kind: str, streams: int) -> str:
     """Step B: new rows of that many `publishers` or `subscribers`, each by its place in its meeting."""
     names = range(streams)
     declared = ",".join(f"$s{i}:String!,$m{i}:String,$k{i}:String,$p{i}:String,$c{i}:String" for i in names)
-    own = "subscriberId " if kind == "subscribers" else ""
     aliases = " ".join(
         f"r{i}:sessions(sessionIds:[$s{i}],first:1){{resources{{meetings(meetingId:$m{i},first:1,endCursor:$k{i})"
-        f"{{resources{{{kind}(first:1,endCursor:$p{i}){{resources{{{own}stream{{streamId}} "
+        f"{{resources{{{kind}(first:1,endCursor:$p{i}){{resources{{{_OWN[kind]}stream{{streamId}} "
         f"streamStatsCollection(first:$n,endCursor:$c{i}){{...Rows}}}}}}}}}}}}}}"
         for i in names
     )
-    collection, media = {
-        "publishers": ("PublisherStreamStatsCollection", "hasAudio hasVideo"),
-        "subscribers": ("SubscriberStreamStatsCollection", "hasAudio:subscribeToAudio hasVideo:subscribeToVideo"),
-    }[kind]
-    fragment = f" fragment Rows on {collection}{{totalCount {_PAGE} resources{{{media} {_STATS}}}}}"
+    collection = {"publishers": "Publisher", "subscribers": "Subscriber"}[kind] + "StreamStatsCollection"
+    fragment = f" fragment Rows on {collection}{{totalCount {_PAGE} resources{{{_MEDIA[kind]} {_STATS}}}}}"
     return _query(project, f"Read($n:Int!,{declared})", aliases) + fragment
 
 
-def whole(project: str, kind: str, rows: int) -> str:
-    """Everything of a meeting's `publishers` or `subscribers`, where cursors made by hand are refused."""
-    own = "subscriberId " if kind == "subscribers" else ""
-    media = {
-        "publishers": "hasAudio hasVideo",
-        "subscribers": "hasAudio:subscribeToAudio hasVideo:subscribeToVideo",
-    }[kind]
+def meetings(project: str) -> str:
+    """A session's meetings of a span, and how many were in each; nobody in particular."""
     return _query(
         project,
-        "Whole($id:String!,$meeting:String,$at:String,$first:Int!)",
-        "found:sessions(sessionIds:[$id],first:1){resources{sessionId "
-        "meetings(meetingId:$meeting,first:10){resources{createdAt "
-        f"{kind}(first:$first,endCursor:$at){{{_PAGE} resources{{{own}stream{{streamId}} "
-        f"streamStatsCollection(first:{rows}){{totalCount resources{{{media} {_STATS}}}}}}}}}}}}}}}}}",
+        "Meetings($ids:[String]!,$from:Date!,$until:Date!,$at:String)",
+        "found:sessions(sessionIds:$ids,first:1){resources{sessionId "
+        f"meetings(start:$from,end:$until,first:{LISTED},endCursor:$at){{{_PAGE} resources{{"
+        "meetingId createdAt destroyedAt connections(first:1){totalCount} subscribers(first:1){totalCount}}}}}",
     )
+
+
+def whole(project: str, kind: str) -> str:
+    """A page of a meeting's `connections`, or of its `publishers` or `subscribers` with their first `$rows` rows.
+
+    No cursor is made by hand, so this is read wherever those are refused or are not worth it. The meeting is found by
+    its beginning (`beginning`), since those of one id differ in nothing else.
+    """
+    declared = "$id:String!,$meeting:String,$from:Date!,$until:Date!,$at:String,$first:Int!"
+    fields = _CONNECTION
+    if kind != "connections":
+        declared += ",$rows:Int!"
+        fields = (
+            f"{_OWN[kind]}connectionId createdAt destroyedAt stream{{streamId}} "
+            f"streamStatsCollection(first:$rows){{totalCount resources{{{_MEDIA[kind]} {_STATS}}}}}"
+        )
+    return _query(
+        project,
+        f"Whole({declared})",
+        "found:sessions(sessionIds:[$id],first:1){resources{sessionId "
+        f"meetings(meetingId:$meeting,start:$from,end:$until,first:{_SAME}){{resources{{createdAt "
+        f"{kind}(first:$first,endCursor:$at){{totalCount {_PAGE} resources{{{fields}}}}}}}}}}}}}",
+    )
+
+
+def beginning(began: int) -> dict[str, int]:
+    """`$from` and `$until` of a meeting's beginning, in milliseconds: right whether the vendor selects meetings by
+    their creation or by overlap (section 7.1), in whatever order."""
+    return {"from": began - 1000, "until": began + 1000}
+
+
+def whole_fits(nodes: int, rows: int) -> int:
+    """How many people, with so many rows each, a page of `whole` may hold."""
+    return max(1, min(1000, (nodes // _SAME - 2) // (2 + rows)))
 
 
 def summaries(project: str) -> str:

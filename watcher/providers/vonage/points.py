@@ -47,7 +47,7 @@ MEASURED: Mapping[str, tuple[str, str]] = {
 }
 """Signal -> the value of each stream behind it, and what is made of those."""
 
-_MEDIA = np.array([AUDIO if name.startswith("audio") else VIDEO for name in VALUES], np.uint8)
+MEDIA = np.array([AUDIO if name.startswith("audio") else VIDEO for name in VALUES], np.uint8)
 
 
 class Scale(NamedTuple):
@@ -100,7 +100,7 @@ def votes(grid: Grid, start: int, who: Who) -> Votes | None:
     if rows is None or not len(rows):
         return None
     stream, first = _streams(rows)
-    means = _means(rows["values"].astype(np.float64), rows["flags"][:, None] & _MEDIA > 0, first)
+    means = _means(rows["values"].astype(np.float64), rows["flags"][:, None] & MEDIA > 0, first)
     found = {name: means[:, column] for column, name in enumerate(VALUES)}
     found["stalled"] = _stalled(grid, start, stream, *_low(rows, first), who)
     return Votes(stream, found)

@@ -92,7 +92,12 @@ def asked(account: VonageAccount) -> tuple[str, ...]:
     """Where somebody who asks for one call spends: beside the looks at its project's statistics."""
     if account.plan != "advanced":
         return ()
-    return (f"{account.name}/insights", *(insights_pool(account, project) for project in account.projects))
+    return tuple(dict.fromkeys(pool for project in account.projects for pool in insights_pools(account, project)))
+
+
+def insights_pools(account: VonageAccount, project: Project) -> tuple[str, ...]:
+    """The pools of a request to a project's Insights: that of the address, and its own."""
+    return (f"{account.name}/insights", insights_pool(account, project))
 
 
 def _pool(account: VonageAccount, identity: str, family: str, limit: int) -> Pool:
@@ -122,7 +127,7 @@ def _stats(account: VonageAccount, project: Project, wanted: Set[str]) -> Target
         id=f"{account.name}/{project.name}/stats",
         account=account.name,
         series=tuple(series),
-        pools=(f"{account.name}/insights", insights_pool(account, project)),
+        pools=insights_pools(account, project),
         width=WIDTH,
         delay=float(account.delay),
         reach=KEEP - HOUR,
@@ -182,7 +187,7 @@ def _daily(account: VonageAccount, project: Project, wanted: Set[str]) -> Target
         id=f"{account.name}/{project.name}/daily",
         account=account.name,
         series=series,
-        pools=(f"{account.name}/insights", insights_pool(account, project)),
+        pools=insights_pools(account, project),
         width=DAY,
         delay=DAILY_DELAY,
         reach=80.0 * DAY,

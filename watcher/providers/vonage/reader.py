@@ -34,7 +34,7 @@ from watcher.providers.vonage.client import OutOfBudget, Talk, VendorRefusal
 from watcher.providers.vonage.clients import Client, client_of
 from watcher.providers.vonage.refusals import Action
 from watcher.providers.vonage.roster import OPEN, Meeting, Roster, Session, Stream
-from watcher.providers.vonage.rows import AHEAD, KEEP, NEVER, WIDTH, Grid, Ints, StreamMemo, milliseconds
+from watcher.providers.vonage.rows import KEEP, NEVER, WIDTH, Grid, Ints, StreamMemo, milliseconds
 from watcher.providers.vonage.settings import RETENTION
 from watcher.providers.vonage.wire import Oddity, Stat
 
@@ -95,7 +95,7 @@ class Reader:
         at = ""
         seen = {at}
         for _ in range(MAX_PAGES):
-            body = await talk.graphql(documents.summaries(self._project), {"start": _stamp(start), "at": at})
+            body = await talk.graphql(documents.summaries(self._project), {"start": documents.stamp(start), "at": at})
             found = readings.found(body)
             for summary in readings.objects(found.resources if found else None):
                 self._summary(summary, moment)
@@ -141,7 +141,7 @@ class Reader:
 
     async def _count(self, talk: Talk, batch: Sequence[Session], moment: Moment) -> None:
         since = min(session.since for session in batch)
-        variables = {"ids": [s.id for s in batch], "since": _stamp(since), "after": ""}
+        variables = {"ids": [s.id for s in batch], "since": documents.stamp(since), "after": ""}
         try:
             body = await talk.graphql(documents.counts(self._project), variables)
         except VendorRefusal as refusal:
@@ -173,7 +173,7 @@ class Reader:
         for _ in range(MAX_PAGES):
             if not after:
                 break
-            variables = {"ids": [session.id], "since": _stamp(since), "after": after}
+            variables = {"ids": [session.id], "since": documents.stamp(since), "after": after}
             found = readings.found(await talk.graphql(documents.counts(self._project), variables))
             page = next(readings.objects(found.resources if found else None), None)
             meetings = page.meetings if page else None
@@ -252,7 +252,7 @@ class Reader:
         twice = 0
         for place, party in enumerate(parties):
             source = party.stream.stream_id if party.stream else None
-            name = party.subscriber_id if kind == "subscribers" else source
+            name = readings.stream_id(party, kind)
             began, ended = readings.span(party.created_at, party.destroyed_at)
             if not name or began == NEVER:
                 talk.tally[Oddity.NO_TIME] += 1
@@ -359,13 +359,12 @@ class Reader:
 
     def _meant(self, talk: Talk, meeting: Meeting, stream: Stream, party: wire.Party) -> Stream | None:
         """The stream that rows belong to; where that is another than the one asked for, its place is learned."""
-        source = party.stream.stream_id if party.stream else None
-        name = party.subscriber_id if stream.kind == "subscribers" else source
+        name = readings.stream_id(party, stream.kind)
         if name == stream.id:
             return stream
         talk.tally[Oddity.NOT_ASKED] += 1
         own = meeting.publishers if stream.kind == "publishers" else meeting.subscribers
-        other = own.get(name or "")
+        other = own.get(name)
         if other is not None:
             other.place, stream.place = stream.place, other.place
         return other
@@ -381,19 +380,12 @@ class Reader:
         taken: list[tuple[StreamMemo, list[Stat], Ints]],
     ) -> None:
         """Rows of one stream, if they continue what is known."""
-        timeless = int((times == NEVER).sum())
-        future = times > (moment.now * 1000 + AHEAD)
-        talk.tally[Oddity.NO_TIME] += timeless
-        talk.tally[Oddity.FUTURE] += int(future.sum())
-        good = (times != NEVER) & ~future
-        if not good.all():
-            rows = [row for row, fits in zip(rows, good, strict=True) if fits]
-            times = times[good]
+        rows, times, timeless, future = readings.timely(rows, times, moment.now, talk.tally)
         ordered = np.unique(times)
         talk.tally[Oddity.DUPLICATE] += len(times) - len(ordered)
         positions = len(ordered) + timeless
         if not positions:
-            stream.total = min(stream.total, offset) if not future.any() else offset
+            stream.total = min(stream.total, offset) if not future else offset
             stream.seen = stream.total
             return
         early = stream.expected is None and not stream.recent and offset > 0
@@ -414,8 +406,15 @@ class Reader:
         for (_, _, kind), (session, meeting) in meetings.items():
             at, seen = "", {""}
             for _ in range(MAX_PAGES):
-                variables = {"id": session.id, "meeting": meeting.id, "at": at, "first": _WHOLE_STREAMS}
-                body = await talk.graphql(documents.whole(self._project, kind, _WHOLE_ROWS), variables)
+                variables = {
+                    **documents.beginning(meeting.began),
+                    "id": session.id,
+                    "meeting": meeting.id,
+                    "at": at,
+                    "first": _WHOLE_STREAMS,
+                    "rows": _WHOLE_ROWS,
+                }
+                body = await talk.graphql(documents.whole(self._project, kind), variables)
                 parties = readings.parties(readings.found(body), kind, began=meeting.began)
                 self._take_whole(talk, meeting, kind, parties, moment)
                 at = readings.following(parties.page_info if parties else None, seen, talk.tally)
@@ -428,8 +427,7 @@ class Reader:
         own = meeting.publishers if kind == "publishers" else meeting.subscribers
         taken: list[tuple[StreamMemo, list[Stat], Ints]] = []
         for party in readings.objects(parties.resources if parties else None):
-            name = party.subscriber_id if kind == "subscribers" else party.stream.stream_id if party.stream else None
-            stream = own.get(name or "")
+            stream = own.get(readings.stream_id(party, kind))
             stats = party.stream_stats_collection
             if stream is None or stats is None:
                 continue
@@ -535,11 +533,6 @@ def _split(times: Ints, lengths: Sequence[int]) -> list[Ints]:
 
 def _session_of(item: object) -> Session:
     return item if isinstance(item, Session) else item[0]  # type: ignore[index]
-
-
-def _stamp(at: float) -> int:
-    """As the vendor reads whole numbers of more than ten digits: milliseconds."""
-    return math.floor(at * 1000)
 
 
 def _page_size(rows: int) -> int:

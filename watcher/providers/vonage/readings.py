@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from watcher.providers.vonage import wire
 from watcher.providers.vonage.roster import OPEN
-from watcher.providers.vonage.rows import NEVER, milliseconds
+from watcher.providers.vonage.rows import AHEAD, NEVER, Ints, milliseconds
 from watcher.providers.vonage.wire import Oddity, Stat, Tally
 
 T = TypeVar("T")
@@ -25,6 +25,24 @@ def objects(items: Sequence[T | None] | None) -> Iterator[T]:
 def span(created: str | None, destroyed: str | None) -> tuple[int, int]:
     began, ended = milliseconds([created, destroyed]).tolist()
     return began, OPEN if destroyed is None else began if ended == NEVER else ended
+
+
+def stream_id(party: wire.Party, kind: str) -> str:
+    """A publisher is known by its stream, a subscriber by its own id; empty where that is missing."""
+    source = party.stream.stream_id if party.stream else None
+    return (party.subscriber_id if kind == "subscribers" else source) or ""
+
+
+def timely(rows: list[Stat], times: Ints, now: float, tally: Tally) -> tuple[list[Stat], Ints, int, int]:
+    """The rows of a readable time that is not in the future, and their times; how many had none, and how many such."""
+    future = times > now * 1000 + AHEAD
+    good = (times != NEVER) & ~future
+    timeless, early = int((times == NEVER).sum()), int(future.sum())
+    tally[Oddity.NO_TIME] += timeless
+    tally[Oddity.FUTURE] += early
+    if good.all():
+        return rows, times, timeless, early
+    return [row for row, fits in zip(rows, good, strict=True) if fits], times[good], timeless, early
 
 
 def following(page: wire.PageInfo | None, seen: set[str], tally: Tally) -> str:

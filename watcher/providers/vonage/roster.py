@@ -274,3 +274,11 @@ class Roster:
         self._source.append(-1)
         self._client.append(-1)
         return len(self._session_of) - 1
+
+
+def present_in(crowd: Ints, starts: Ints, width: int) -> Ints:
+    """How many connections, each its beginning and end in milliseconds, were there at some time of each window."""
+    began = np.sort(crowd[:, 0])
+    ended = np.sort(crowd[:, 1])
+    low, high = starts * 1000, (starts + width) * 1000
+    return np.searchsorted(began, high, side="left") - np.searchsorted(ended, low, side="right")

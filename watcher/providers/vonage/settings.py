@@ -51,8 +51,12 @@ def _application(text: str) -> str:
     return text.lower()
 
 
+def is_session_id(text: str) -> bool:
+    return _SESSION.match(text) is not None
+
+
 def _session_id(text: str) -> str:
-    if not _SESSION.match(text):
+    if not is_session_id(text):
         raise ValueError("is not a session id; they have 3 to 255 letters, digits, - and _")
     return text
 

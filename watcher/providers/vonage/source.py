@@ -1,4 +1,7 @@
-"""A Vonage account as the rest of the program sees it (port `model.Source`): each query goes to its kind's reader."""
+"""A Vonage account as the rest of the program sees it (ports `model.Source` and `calls.CallReader`).
+
+Each query goes to its kind's reader; a question about one call is answered beside them.
+"""
 
 from __future__ import annotations
 
@@ -9,18 +12,23 @@ from dataclasses import replace
 import httpx
 import msgspec
 
+from watcher.calls import CallView, CallWish
 from watcher.clock import Clock
+from watcher.errors import Refused
 from watcher.model import Answer, Purse, Query
 from watcher.providers import http
 from watcher.providers.provider import Heard
 from watcher.providers.vendortime import VendorTime
+from watcher.providers.vonage import callview
+from watcher.providers.vonage.callread import Inquiry
 from watcher.providers.vonage.client import LONGEST, Client
 from watcher.providers.vonage.daily import Daily
 from watcher.providers.vonage.live import Live
-from watcher.providers.vonage.queries import Target, targets
+from watcher.providers.vonage.queries import Target, insights_pools, targets
 from watcher.providers.vonage.settings import Project, VonageAccount
 from watcher.providers.vonage.stats import StatsWatch
 from watcher.providers.vonage.units import Found, Units
+from watcher.providers.vonage.wire import Tally
 
 
 def open_source(
@@ -59,9 +67,11 @@ class VonageSource:
         connections: httpx.AsyncClient,
     ) -> None:
         self._connections = connections
+        self._settings = settings
+        self._vendor_time = vendor_time
         self._targets = targets
         self._units = {p.name: Units(project=p, known=known.get(p.name, Found())) for p in settings.projects}
-        clients = {
+        self._clients = {
             project.name: Client(
                 project=project,
                 insights_url=settings.insights_url(project),
@@ -74,14 +84,14 @@ class VonageSource:
         }
 
         def live(project: Project) -> Live:
-            return Live(project=project, client=clients[project.name], vendor_time=vendor_time, clock=clock)
+            return Live(project=project, client=self._clients[project.name], vendor_time=vendor_time, clock=clock)
 
         self.live = {project.name: live(project) for project in settings.projects}
         self.stats = {
             target.project.name: StatsWatch(
                 account=settings,
                 target=target,
-                client=clients[target.project.name],
+                client=self._clients[target.project.name],
                 vendor_time=vendor_time,
                 clock=clock,
                 live=self.live[target.project.name],
@@ -92,7 +102,7 @@ class VonageSource:
         }
         self._daily = {
             target.project.name: Daily(
-                project=target.project, client=clients[target.project.name], vendor_time=vendor_time, clock=clock
+                project=target.project, client=self._clients[target.project.name], vendor_time=vendor_time, clock=clock
             )
             for target in targets
             if target.kind == "daily"
@@ -116,6 +126,38 @@ class VonageSource:
                 answer = await self._daily[name].look(query, covered, purse)
         return replace(answer, learned=self._learned())
 
+    def call_pools(self, project: str) -> tuple[str, ...]:
+        """See `calls.CallReader`."""
+        found = self._project(project)
+        if self._settings.plan != "advanced":
+            raise Refused(
+                409, "single calls are read from Advanced Insights: it takes the add-on, and `plan: advanced` here"
+            )
+        return insights_pools(self._settings, found)
+
+    async def read_call(self, wish: CallWish, purse: Purse) -> CallView | None:
+        """See `calls.CallReader`. What looks know is read, and never changed."""
+        project = self._project(wish.project)
+        units = self._units[project.name]
+        inquiry = Inquiry(
+            account=self._settings,
+            project=project,
+            wish=wish,
+            talk=self._clients[project.name].talk(purse, Tally()),
+            now=self._vendor_time.earliest(),
+            shows_running=units.shows_running,
+        )
+        reading = await inquiry.read()
+        if reading is None:
+            return None
+        names = {session: name for name, session in project.channels.items()}
+        return callview.view(
+            reading,
+            user=wish.user,
+            channel=names.get(reading.session, reading.session),
+            scale=units.scale(beside=reading.grid),
+        )
+
     def hear(self, token: str, authorization: str | None, body: bytes) -> Heard | None:
         """A webhook's post: what became of it; None where the token is nobody's here."""
         heard = (live.hear(token, authorization, body) for live in self.live.values())
@@ -123,6 +165,12 @@ class VonageSource:
 
     async def aclose(self) -> None:
         await self._connections.aclose()
+
+    def _project(self, name: str) -> Project:
+        found = next((project for project in self._settings.projects if project.name == name), None)
+        if found is None:
+            raise Refused(404, "this account has no such project")
+        return found
 
     def _learned(self) -> str | None:
         """What all projects' numbers mean, after something became known."""

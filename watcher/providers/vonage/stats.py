@@ -34,7 +34,7 @@ from watcher.providers.vonage.live import Live
 from watcher.providers.vonage.points import MEASURED, Value, Votes
 from watcher.providers.vonage.queries import SETTLE, Target
 from watcher.providers.vonage.reader import Moment, Reader
-from watcher.providers.vonage.roster import OPEN, Roster
+from watcher.providers.vonage.roster import OPEN, Roster, present_in
 from watcher.providers.vonage.rows import KEEP, WIDTH, Grid
 from watcher.providers.vonage.settings import VonageAccount
 from watcher.providers.vonage.units import Units
@@ -48,6 +48,7 @@ SUSPECT_FOR = 5 * MINUTE
 FROZEN_AFTER = 3 * WIDTH  # seconds without a new row that are unusual while people are connected
 _CROWDS = 40  # newest windows whose people are counted anew at each look
 _WORST = 3  # sessions named in a message
+_WHOLE_ID = 80  # characters of theirs: ids have some 72, and are asked for by them (`watcher call`)
 _PROBES = 3  # live sessions asked for, to find out whether running meetings are shown
 
 
@@ -346,7 +347,7 @@ class StatsWatch:
         numbers = {c: s.number for c, i in self._channels.items() if (s := self.roster.sessions.get(i))}
         per_session: dict[int, np.ndarray[tuple[int, ...], np.dtype[np.int64]]] = {}
         for number, crowd in crowds:
-            present = _present(crowd, starts)
+            present = present_in(crowd, starts, WIDTH)
             per_session[number] = per_session[number] + present if number in per_session else present
         empty = np.zeros(len(starts), np.int64)
         everybody = sum(per_session.values(), empty)
@@ -417,7 +418,7 @@ class StatsWatch:
         low_is_bad = "bitrate" in series.signal
         ranked = sorted(found.items(), key=lambda item: item[1].value if low_is_bad else -item[1].value)
         return ", ".join(
-            f"{clip(self.roster.names.get(number, '?'), 60)} {_shown(series.signal, value.value)} "
+            f"{clip(self.roster.names.get(number, '?'), _WHOLE_ID)} {_shown(series.signal, value.value)} "
             f"of {value.weight:.0f} streams"
             for number, value in ranked[:_WORST]
             if low_is_bad or value.value > 0
@@ -452,16 +453,6 @@ def _shown(signal: str, value: float) -> str:
     if signal.endswith("_seconds"):
         return f"{value * 1000:.0f} ms"
     return f"{value / 125:.0f} kbit/s"
-
-
-def _present(
-    crowd: np.ndarray[tuple[int, ...], np.dtype[np.int64]], starts: np.ndarray[tuple[int, ...], np.dtype[np.int64]]
-) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]]:
-    """How many of these were there at some time of each window."""
-    began = np.sort(crowd[:, 0])
-    ended = np.sort(crowd[:, 1])
-    low, high = starts * 1000, (starts + WIDTH) * 1000
-    return np.searchsorted(began, high, side="left") - np.searchsorted(ended, low, side="right")
 
 
 def _maintenance(window: Window) -> ProviderError:

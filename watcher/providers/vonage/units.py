@@ -47,20 +47,18 @@ class Units:
             return self._project.visibility == "per_sample"
         return self._found.running
 
-    def scale(self) -> Scale:
-        """From the vendor's units to ours."""
-        loss = self._found.loss if self._project.loss == "auto" else self._project.loss
-        bitrate = self._found.bitrate if self._project.bitrate == "auto" else self._project.bitrate
+    def scale(self, beside: Grid | None = None) -> Scale:
+        """From the vendor's units to ours. Rows that were read `beside` those of looks may tell them for themselves."""
+        found = self._found if beside is None else msgspec.structs.replace(self._found, **self._news(beside))
+        loss = found.loss if self._project.loss == "auto" else self._project.loss
+        bitrate = found.bitrate if self._project.bitrate == "auto" else self._project.bitrate
         return Scale(loss=0.01 if loss == "percent" else 1.0, bitrate=_TO_BYTES.get(bitrate or ""))
 
     def learn(self, grid: Grid, *, shows_running: bool | None) -> None:
         """See what the newest rows tell. Whatever becomes known holds for all rows in memory."""
         before = self.scale()
-        if self._project.loss == "auto" and self._found.loss is None and grid.most_loss > 1.0:
-            self._note(loss="percent")
-        if self._project.bitrate == "auto" and self._found.bitrate is None and len(grid.widest) >= ENOUGH:
-            small = float(np.quantile(grid.widest, 0.95)) < _KILOBYTES_BELOW
-            self._note(bitrate="kilobytes" if small else "kilobits")
+        for name, unit in self._news(grid).items():
+            self._note(**{name: unit})
         if self._found.running is None and self._project.visibility == "auto" and shows_running is not None:
             self._note(running=shows_running)
         if self.scale() != before:
@@ -68,6 +66,16 @@ class Units:
 
     def found(self) -> Found:
         return self._found
+
+    def _news(self, grid: Grid) -> dict[str, str]:
+        """What the rows of a grid tell that is not known yet."""
+        news = {}
+        if self._project.loss == "auto" and self._found.loss is None and grid.most_loss > 1.0:
+            news["loss"] = "percent"
+        if self._project.bitrate == "auto" and self._found.bitrate is None and len(grid.widest) >= ENOUGH:
+            small = float(np.quantile(grid.widest, 0.95)) < _KILOBYTES_BELOW
+            news["bitrate"] = "kilobytes" if small else "kilobits"
+        return news
 
     def _note(self, **news: str | bool) -> None:
         self._found = msgspec.structs.replace(self._found, **news)
