@@ -21,7 +21,7 @@ from watcher.clock import VirtualClock
 from watcher.errors import ProviderError, Reason, Refused
 from watcher.model import Dimension
 from watcher.providers.vonage import callread, callview
-from watcher.providers.vonage.queries import SIGNALS, calls, pools
+from watcher.providers.vonage.queries import SIGNALS, asked, pools
 from watcher.providers.vonage.source import VonageSource, open_source
 
 LAG = 300
@@ -421,8 +421,8 @@ def test_pools_are_those_of_the_projects_looks() -> None:
     assert source.call_pools("other") == ("acme/insights", "acme/insights/other")
     stats = next(query for query in source.queries if query.id == "acme/classroom/stats")
     assert source.call_pools("classroom") == stats.pools
-    assert set(calls(settings)) == {*source.call_pools("classroom"), *source.call_pools("other")}
-    assert set(calls(settings)) <= {pool.id for pool in pools(settings)}
+    assert set(asked(settings)) == {*source.call_pools("classroom"), *source.call_pools("other")}
+    assert set(asked(settings)) <= {pool.id for pool in pools(settings)}
     with pytest.raises(Refused) as caught:
         source.call_pools("nobody's")
     assert caught.value.status == 404
@@ -430,7 +430,7 @@ def test_pools_are_those_of_the_projects_looks() -> None:
     with pytest.raises(Refused, match="Advanced Insights") as caught:
         open_source(without, SIGNALS, clock=HandClock(NOON)).call_pools("classroom")
     assert caught.value.status == 409
-    assert calls(without) == ()
+    assert asked(without) == ()
 
 
 # ── a scripted vendor ────────────────────────────────────────────────────────────────────────────────────────────────
