@@ -42,7 +42,7 @@ def test_it_reads_from_top_to_bottom() -> None:
     """Which call, what is missing, the minutes, the spread, the groups, the users; each value in its unit."""
     shown = text()
     assert shown.startswith("lecture (call c1) in school/classroom: ")
-    assert "goes on, 2 users; read at " in shown
+    assert ", goes on, 2 users; read at " in shown
     assert "with 4 requests" in shown.splitlines()[0]
     assert "  figures are 100 s behind" in shown.splitlines()
     assert "users by video freeze: 0% to 3%: 1, 10% to 100%: 1" in shown
@@ -76,10 +76,39 @@ def test_what_is_long_is_cut() -> None:
     shown = text(stays=[stay] * 30, groups=[group] * 8, minutes=[minute] * 40, others=[], notes=["n" * 999])
     assert "  and 10 more: --users 30 or --json has them" in shown
     assert "  and 3 more" in shown
-    assert "the last 30 of 40" in shown
+    assert "30 of 40 minutes" in shown
     assert "\x1b" not in shown
     assert max(map(len, shown.splitlines())) < 400
     assert shown.count("failed: E") == 20
+
+
+def test_the_minutes_around_what_was_asked_for() -> None:
+    """A third of them after it; the newest without, and never fewer than there are."""
+    minutes = [{"at": f"2026-01-31T{10 + n // 60}:{n % 60:02}:00Z", "values": {"users": 1.0}} for n in range(120)]
+    found = {**msgspec.to_builtins(shown_call()), "minutes": minutes, "stays": [], "groups": [], "others": []}
+
+    def printed(at: str | None) -> tuple[str, str, int]:
+        rows = [line.split()[1] for line in lines(found, users=1, at=at) if line.startswith("01-31 1")]
+        return rows[0], rows[-1], len(rows)
+
+    assert printed(None) == ("11:30", "11:59", 30)
+    assert printed("2026-01-31T12:00+01:00") == printed("2026-01-31T11:00:30Z") == ("10:41", "11:10", 30)
+    assert printed("2026-01-31T09:00:00Z") == ("10:00", "10:29", 30)
+    assert printed("2026-01-31T12:30:00Z") == ("11:30", "11:59", 30)
+
+
+def test_what_does_not_fit_beside_the_rest_is_named() -> None:
+    """Columns of trouble stay; the order is the answer's."""
+    names = [f"quantity_{n}" for n in range(7)] + ["video_packet_loss_ratio", "local_rtt_seconds"]
+    stay = {**msgspec.to_builtins(shown_call())["stays"][0], "values": dict.fromkeys(names, 0.5)}
+    shown = text(stays=[stay])
+    (head,) = (line for line in shown.splitlines() if line.startswith("user "))
+    assert head.split("place")[1].split("  ")[1:] == [
+        *(f"quantity {n}" for n in range(5)),
+        "video packet loss",
+        "local rtt",
+    ]
+    assert "  not shown, see --json: quantity 5, quantity 6" in shown.splitlines()
 
 
 def test_an_answer_with_next_to_nothing() -> None:

@@ -10,12 +10,15 @@ from typing import Any
 import click
 
 from watcher.cli.common import config_option, exits, json_option, print_json
+from watcher.clock import parse_rfc3339
 from watcher.errors import clip
 
 Row = Sequence[str]
 
-_MINUTES = 30  # the newest that are printed
+_MINUTES = 30  # that are printed
 _GROUPS = 5  # of a dimension
+_COLUMNS = 7  # of values beside each other
+_TROUBLE = ("users", "failed", "freeze", "loss", "latency", "rtt", "cpu")
 _CELL, _LAST = 40, 80  # characters of a cell, and of the last one in a row
 _UNITS = (("_bytes_per_second", 0.008, " kbit/s"), ("_ratio", 100.0, "%"), ("_seconds", 1000.0, " ms"))
 
@@ -55,7 +58,7 @@ def call(
     if as_json:
         print_json(found)
         return
-    for line in lines(found, users=users):
+    for line in lines(found, users=users, at=at):
         click.echo(line)
 
 
@@ -130,16 +133,17 @@ def _last_day(end: str) -> str:
     return str(date.fromisoformat(end[:10]) - timedelta(days=1))
 
 
-def lines(found: Mapping[str, Any], *, users: int) -> Iterator[str]:
-    """One call as text; vendors' words are cut, and printable."""
+def lines(found: Mapping[str, Any], *, users: int, at: str | None = None) -> Iterator[str]:
+    """One call as text, its minutes around `at` or the newest; vendors' words are cut, and printable."""
     yield _head(found)
     for note in found["notes"]:
         yield f"  {clip(note, 300)}"
-    yield from _minutes(found["minutes"])
+    yield from _minutes(found["minutes"], at)
     for spread in found["spreads"]:
         buckets = ", ".join(
             f"{_amount(spread['signal'], b['low'])} to {_amount(spread['signal'], b['high'])}: {b['users']}"
             for b in spread["buckets"]
+            if b["users"]
         )
         yield from ("", f"users by {_title(spread['signal'])}: {buckets}")
     yield from _groups(found["groups"])
@@ -152,25 +156,38 @@ def lines(found: Mapping[str, Any], *, users: int) -> Iterator[str]:
 def _head(found: Mapping[str, Any]) -> str:
     name = found["channel"] or found["call"]
     call = f" (call {clip(found['call'], 60)})" if found["call"] != name else ""
-    end = "goes on" if found["running"] else _time(found["ended"]) or "end not told"
+    began = _time(found["began"]) or "begin not told"
+    end = ", goes on" if found["running"] else f" to {_time(found['ended']) or 'end not told'}"
     count = "" if found["users"] is None else f", {found['users']} users"
     where = f"{found['account']}/{found['project']}"
-    began = _time(found["began"]) or "begin not told"
-    return (
-        f"{clip(name, 100)}{call} in {where}: {began} to {end}{count}; "
-        f"read at {_time(found['read_at'])} with {found['requests']} requests"
-    )
+    spent = f"{found['requests']} request{'' if found['requests'] == 1 else 's'}"
+    return f"{clip(name, 100)}{call} in {where}: {began}{end}{count}; read at {_time(found['read_at'])} with {spent}"
 
 
-def _minutes(minutes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _minutes(minutes: Sequence[Mapping[str, Any]], at: str | None) -> Iterator[str]:
     if not minutes:
         return
-    shown = minutes[-_MINUTES:]
-    names = list(dict.fromkeys(name for minute in shown for name in minute["values"]))
+    last = (
+        len(minutes)
+        if at is None
+        else sum(parse_rfc3339(minute["at"]) <= parse_rfc3339(at) for minute in minutes) + _MINUTES // 3
+    )
+    last = max(min(last, len(minutes)), min(_MINUTES, len(minutes)))
+    shown = minutes[max(0, last - _MINUTES) : last]
+    names, more = _columns(shown)
     rows = [(_time(m["at"])[:-3], *(_optional(name, m["values"]) for name in names)) for m in shown]
-    left = f" (the last {len(shown)} of {len(minutes)})" if len(shown) < len(minutes) else ""
+    left = f" ({len(shown)} of {len(minutes)} minutes)" if len(shown) < len(minutes) else ""
     yield ""
     yield from _table([(f"UTC{left}", *map(_title, names)), *rows])
+    yield from more
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], tuple[str, ...]]:
+    """The names of values that fit beside each other, those that tell of trouble first to stay; and what is left."""
+    names = list(dict.fromkeys(name for row in rows for name in row["values"]))
+    ranked = sorted(names, key=lambda name: not any(word in name for word in _TROUBLE))[:_COLUMNS]
+    more = ", ".join(_title(name) for name in names if name not in ranked)
+    return [name for name in names if name in ranked], (f"  not shown, see --json: {more}",) if more else ()
 
 
 def _groups(groups: Sequence[Mapping[str, Any]]) -> Iterator[str]:
@@ -192,7 +209,7 @@ def _stays(stays: Sequence[Mapping[str, Any]], users: int) -> Iterator[str]:
     if not stays:
         return
     shown = stays[:users]
-    names = list(dict.fromkeys(name for stay in shown for name in stay["values"]))
+    names, more = _columns(shown)
     ends = any(stay["ending"] for stay in shown)
     head = ("user", "name", "joined", "left", "client", "place", *map(_title, names), *(("ending",) if ends else ()))
     rows = [
@@ -210,6 +227,7 @@ def _stays(stays: Sequence[Mapping[str, Any]], users: int) -> Iterator[str]:
     ]
     yield ""
     yield from _table([head, *rows])
+    yield from more
     if left := len(stays) - len(shown):
         yield f"  and {left} more: --users {min(len(stays), 2000)} or --json has them"
 
