@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -274,6 +275,10 @@ async def test_whose_call(house: House, store: SqliteStore) -> None:
     name = house.source.queries[0].series[0].project
     assert (await house.told(project=name)).project == name
     assert f"it has {name}" in await house.refused(404, project="other")
+    both = Rooms(house.clock)
+    first, second = both.queries
+    both.queries = (first, replace(second, series=(second.series[0]._replace(project="gym"),)))
+    assert await House(store, source=both).refused(422) == f"say which project of account acme: {name}, gym"
     plain_house = House(store, source=Groups(house.clock))
     assert "cannot be asked" in await plain_house.refused(409)
 
@@ -289,11 +294,18 @@ def test_an_instant_is_read_or_refused() -> None:
 
 @pytest.mark.parametrize(
     ("at", "expected"),
-    [(None, "c"), (5, "a"), (15, "a"), (25, "b"), (35, "b"), (45, "c"), (99, "c")],
+    [(None, "c"), (5, "long"), (8, "long"), (12, "a"), (15, "a"), (25, "b"), (33, "last"), (45, "c"), (99, "c")],
 )
 def test_the_call_that_is_meant(at: float | None, expected: str) -> None:
     """That which ran, else the last before, else the first after; the latest of those that overlap."""
-    found = [OtherCall("b", 20, 32, None), OtherCall("c", 40, None, None), OtherCall("a", 10, 28, None)]
+    found = [
+        OtherCall("b", 20, 32, None),
+        OtherCall("c", 40, None, None),
+        OtherCall("a", 10, 28, None),
+        OtherCall("short", 11, 12, None),
+        OtherCall("long", 6, 26, None),
+        OtherCall("last", 25.5, 25.75, None),
+    ]
     meant = nearest(found, at, lambda call: call.began, lambda call: call.ended)
     assert meant is not None
     assert meant.call == expected

@@ -116,6 +116,30 @@ async def test_nothing_leaves_before_a_verdict_that_is_due(store: SqliteStore, m
     assert (asked, house.past.free) == ([NOON + 300], [NOON + 300])
 
 
+async def test_somebodys_question_waits_for_looks_and_verdicts(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is told how long nothing is due; not at all while a look is; and after one was answered the plan is anew."""
+    house = House(store, [rule(require_users_above=20)])
+    await house.open()
+    free: list[float] = []
+
+    async def noting(states: Sequence[object], free_until: float) -> bool:
+        free.append(free_until)
+        return True
+
+    monkeypatch.setattr(house.loop.questions, "step", noting)
+    house.plan(NOON, Why.URGENT)
+    await house.loop.step()
+    assert (free, house.source.looked) == ([], [VIDEO])
+    house.plan(NOON + HOUR)
+    assert await house.loop.step() == NOON, "at once again, by a plan that knows of the time it took"
+    assert (free, house.past.free) == ([NOON + 300], [])
+    house.plan(NOON + 60)
+    await house.loop.step()
+    assert free[-1] == NOON + 60
+
+
 async def test_a_refusal_of_the_past_blinds_nobody(store: SqliteStore) -> None:
     """A pool that no look spends may be shut until midnight; one that looks spend may not."""
     house = House(store, [rule()])

@@ -9,6 +9,7 @@ import pytest
 
 from tests.emulator.twilio.helpers import NOON, account, people, room, traffic
 from tests.providers.doubles import FakePurse, Vendor, answer
+from tests.providers.twilio import stage
 from tests.providers.twilio.stage import Script, Stage
 from tests.providers.twilio.test_watch import OVER, SHOWN, busy, clock, plain
 from watcher.calls import CallReader, CallView, CallWish
@@ -222,6 +223,7 @@ async def test_odd_fields_cost_themselves_only() -> None:
     assert (one.name, one.left, one.failed) == ("a b", None, False)
     assert {"no_sid", "duplicate", "quoted", "mistyped"} <= set(view.oddities)
     assert view.minutes[-1].values["users"] == 1.0, "who is still there is counted up to now"
+    assert view.minutes[-1].start >= NOON - 2 * MINUTE
 
 
 async def test_a_room_that_was_not_asked_for_is_no_answer() -> None:
@@ -258,6 +260,10 @@ async def test_a_refusal_of_the_first_request_is_raised() -> None:
 async def test_a_name_is_asked_for_among_rooms_of_every_type() -> None:
     """What the project reads by is not what somebody asks for; both bounds of time are sent."""
     here = scripted(lambda _: answer({"rooms": [], "meta": {}}))
+    here.settings = stage.account({"only": {"room_types": ("group",), "room_name": "lobby"}})
+    here.open()
+    assert await read(here, "board", at=NOON + 100 * HOUR) == (None, 1)
+    assert here.vendor.requests == [], "nothing runs in the future"
     await read(here, "board", at=OVER)
     asked = here.vendor.requests[0].url.params
     assert asked["RoomName"] == "board"
