@@ -194,7 +194,7 @@ async def test_the_meeting_of_a_moment(clock: VirtualClock, answers: dict[str, s
     meetings = [
         {"start": "+8h", "duration": "20m", "participants": 5},
         {"start": "+11h", "duration": "25m", "participants": 2},
-        {"start": "+11h25m1s", "duration": "15m", "participants": 3},
+        {"start": "+11h25m", "duration": "15m", "participants": 3},
     ]
     world = plain(projects=[project(sessions=[session(meetings=meetings)])], answers=answers)
     stage = Stage(clock, world, account(KNOWN))
@@ -204,10 +204,10 @@ async def test_the_meeting_of_a_moment(clock: VirtualClock, answers: dict[str, s
     assert [view.users for view in (first, again, latest)] == [5, 2, 3]
     assert [len(view.stays) for view in (first, again, latest)] == [5, 2, 3]
     assert again.call == latest.call != first.call
-    assert (latest.began, latest.ended, latest.running) == (NOON - 2099, NOON - 1199, False)
+    assert (latest.began, latest.ended, latest.running) == (NOON - 2100, NOON - 1200, False)
     assert [(other.began, other.users) for other in latest.others] == [(NOON - 4 * 3600, 5), (NOON - 3600, 2)]
     assert all(stay.values[LOSS] == 0.004 for stay in (*again.stays, *latest.stays))
-    assert max(stay.left or math.inf for stay in latest.stays) == NOON - 1199
+    assert max(stay.left or math.inf for stay in latest.stays) == NOON - 1200
     assert not noted(again, "no meeting ran")
     between = await told(stage, at=NOON - 2 * 3600)
     assert between.call == first.call
@@ -220,7 +220,10 @@ async def test_a_moment_before_all_meetings_shows_the_next(clock: VirtualClock) 
     view = await told(stage, at=NOON - 2 * 3600)
     assert view.began == NOON - 3600
     assert noted(view, "this is the next after it")
-    assert stage.purses[-1].spent == 5  # one to look further back
+    assert stage.purses[-1].spent == 7  # three to look 2, 8 and 20 days back
+    view = await told(stage, at=NOON - 2 * 3600, requests=2)
+    assert view.began == NOON - 3600
+    assert noted(view, "not all of its meetings could be listed")
 
 
 async def test_a_call_of_days_ago_is_found_by_looking_further_back() -> None:
@@ -229,10 +232,11 @@ async def test_a_call_of_days_ago_is_found_by_looking_further_back() -> None:
     stage = Stage(late, crowded(), account(KNOWN))
     view = await told(stage)
     assert (view.began, view.running) == (NOON - 3600, False)
-    assert stage.purses[-1].spent == 5
+    assert stage.purses[-1].spent == 6
     with pytest.raises(ProviderError) as caught:
-        await ask(stage, requests=1)
+        await ask(stage, requests=2)
     assert caught.value.reason is Reason.BUDGET
+    assert "no meeting within 48 h" in str(caught.value)
     with pytest.raises(ProviderError) as caught:
         await ask(stage, at=NOON - 30 * 86400)
     assert caught.value.reason is Reason.TOO_OLD
@@ -410,6 +414,14 @@ async def test_a_question_in_maintenance_says_so() -> None:
     rooms = [session(meetings=[{"start": "+5h", "duration": "2h", "participants": 2}])]
     stage = Stage(night, plain(projects=[project(sessions=rooms)]), account(KNOWN))
     assert noted(await told(stage), "maintenance is complete by 07:30 UTC")
+    script = Script()
+    script.meeting["createdAt"] = None
+    script.source = open_source(
+        account(KNOWN), SIGNALS, clock=HandClock(NOON - 6.5 * 3600), transport=script.vendor.transport()
+    )
+    with pytest.raises(ProviderError) as caught:
+        await script.ask()
+    assert caught.value.reason is Reason.MAINTENANCE
 
 
 def test_pools_are_those_of_the_projects_looks() -> None:
@@ -465,6 +477,7 @@ class Script:
         self.meeting: dict[str, Any] = {"meetingId": "m-1", "createdAt": stamp(0), "destroyedAt": None}
         self.session = SESSION
         self.lists: dict[str, list[Any]] = {"connections": [], "publishers": [], "subscribers": [], **lists}
+        self.counts: dict[str, int] = {}
         self.replies: list[Callable[[], httpx.Response] | None] = []
         self.vendor = Vendor(self._respond)
         self.source: VonageSource = open_source(
@@ -488,8 +501,8 @@ class Script:
         query = json.loads(request.content)["query"]
         kind = next(kind for kind in self.lists if f"{kind}(first" in query)
         if "Meetings(" in query:
-            counts = {kind: {"totalCount": len(self.lists[kind])} for kind in ("connections", "subscribers")}
-            meeting = {**self.meeting, **counts}
+            counts = {kind: self.counts.get(kind, len(self.lists[kind])) for kind in ("connections", "subscribers")}
+            meeting = {**self.meeting, **{kind: {"totalCount": count} for kind, count in counts.items()}}
         else:
             people = {"totalCount": len(self.lists[kind]), "resources": self.lists[kind]}
             meeting = {**self.meeting, kind: people}
@@ -632,6 +645,28 @@ async def test_a_failure_of_the_first_request_is_one(reply: Callable[[], httpx.R
     assert caught.value.reason is reason
 
 
+async def test_a_failure_of_a_further_list_is_a_note() -> None:
+    """A meeting after the wished time is known by then: it is shown, with what could not be listed."""
+    script = Script(connections=[connection("ann")])
+    script.replies = [None, failure(503)]
+    view = await script.told(at=NOON - 600)
+    assert [stay.user for stay in view.stays] == ["ann"]
+    assert noted(view, "not all of its meetings could be listed")
+    script.meeting["createdAt"] = None
+    script.replies = [None, failure(503)]
+    with pytest.raises(ProviderError) as caught:
+        await script.ask()
+    assert caught.value.reason is Reason.SERVER
+
+
+async def test_absurd_counts_are_cut() -> None:
+    """A number that no meeting has is not reckoned with."""
+    script = Script(connections=[connection("ann")])
+    script.counts["subscribers"] = 10**400
+    view = await script.told()
+    assert noted(view, "what each received was not read (1000000 subscribers)")
+
+
 async def test_errors_in_the_place_of_the_session_are_no_absence() -> None:
     """A partial answer without the session does not say that there is none; beside one, it is a note."""
     script = Script(connections=[connection("ann")])
@@ -639,7 +674,7 @@ async def test_errors_in_the_place_of_the_session_are_no_absence() -> None:
         "data": {"project": {"sessionData": {"found": {"resources": [None]}}}},
         "errors": [{"message": "later", "errorCode": 1012}],
     }
-    script.replies = [lambda: answer(partial, at=NOON)] * 2
+    script.replies = [lambda: answer(partial, at=NOON)]
     with pytest.raises(ProviderError) as caught:
         await script.ask()
     assert caught.value.reason is Reason.SERVER
