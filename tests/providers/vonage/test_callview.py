@@ -538,6 +538,14 @@ async def test_a_stream_stands_for_whoever_publishes_it() -> None:
     assert (await script.told(user="sub")).stays == ()
 
 
+async def test_a_share_is_clipped_at_all() -> None:
+    """Where ratios are configured, seven is not seven times everything."""
+    streams = [publisher("cam", "ann", row(60, videoPacketLoss=7.0))]
+    view = await Script(connections=[connection("ann")], publishers=streams).told()
+    assert view.stays[0].values == {LOSS: 1.0}
+    assert view.spreads[0].buckets[-1].users == 1
+
+
 async def test_buckets_hold_their_lower_edge_and_all_that_is_lost() -> None:
     """3 % is in 3 to 5 %, and whoever loses everything is in the last one."""
     shares = (0.0, 0.01, 0.03, 0.05, 0.1, 1.0)
@@ -566,6 +574,7 @@ async def test_hostile_text_and_times_do_no_harm() -> None:
         connection("", sdkType="ios"),
         connection("timeless", createdAt="yesterday"),
         connection("ann", destroyedAt="1970-01-01T00:00:00.000Z"),
+        connection("ann", country="XX"),
         {"connectionId": 17},
         None,
     ]
@@ -582,9 +591,10 @@ async def test_hostile_text_and_times_do_no_harm() -> None:
     assert view.stays[0].joined is None
     assert view.stays[1].values == {LOSS: 0.02}
     assert (view.stays[1].joined, view.stays[1].left) == (NOON, NOON)
+    assert view.stays[1].place == ""
     assert len(view.stays) == 4
-    assert {name: view.oddities[name] for name in ("no_time", "impossible", "outdated", "mistyped", "future")} == {
-        "no_time": 5, "impossible": 1, "outdated": 1, "mistyped": 1, "future": 1
+    assert view.oddities == {
+        "no_time": 5, "impossible": 1, "outdated": 1, "mistyped": 1, "future": 1, "duplicate": 1
     }  # fmt: skip
     assert max(len(stay.client) for stay in view.stays) <= 90
     assert all(stay.place.isprintable() for stay in view.stays)
