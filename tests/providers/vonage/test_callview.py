@@ -373,7 +373,9 @@ async def test_percent_in_these_rows_holds_for_this_call_and_teaches_nobody(cloc
 async def test_looks_do_not_notice_a_question() -> None:
     """Every answer of every look is the same, whether somebody asks between them or not."""
     traffic = {"sessions": 2, "participants": 4, "length": "20m"}
-    scene = {**plain(projects=[project(traffic=traffic)]), "incidents": [lossy(start="+12h2m")]}
+    over = session(name="over", meetings=[{"start": "+1h", "duration": "10m", "participants": 3}])
+    scene = plain(projects=[project(sessions=[session(), over], traffic=traffic)])
+    scene["incidents"] = [lossy(start="+12h2m")]
     stages = []
     for questions in (False, True):
         stage = Stage(VirtualClock(epoch=NOON, jumping=True), scene, account({}))
@@ -381,12 +383,15 @@ async def test_looks_do_not_notice_a_question() -> None:
             await stage.look()
             if questions:
                 assert await ask(stage) is not None
+                assert await ask(stage, stage.emulator.session_id("classroom", "over")) is not None
                 assert await ask(stage, user="nobody", requests=2) is not None
             await stage.clock.sleep_until(stage.clock.now() + 60)
         stages.append(stage)
     quiet, asked = stages
     assert quiet.values == asked.values
     assert len(quiet.values) > 100
+    rosters = [stage.source.stats["classroom"].roster for stage in stages]
+    assert set(rosters[0].sessions) == set(rosters[1].sessions)
     for one, other in zip(quiet.answers, asked.answers, strict=True):
         assert (one.asked, one.settled, one.oddities, one.learned) == (
             other.asked, other.settled, other.oddities, other.learned
@@ -518,11 +523,12 @@ async def test_streams_have_one_vote_each() -> None:
     """A stream is the mean of its judged rows, a person the mean of their streams: not of all rows together."""
     calm = [row(at, videoPacketLoss=0.01) for at in (40, 70, 100)]
     camera = publisher("cam", "ann", row(10, videoPacketLoss=0.9), *calm)
-    screen = publisher("screen", "ann", row(45, videoPacketLoss=0.03), row(75, videoPacketLoss=0.9, hasVideo=False))
+    shared = [row(at, videoPacketLoss=0.03) for at in (45, 105)]
+    screen = publisher("screen", "ann", *shared, row(75, videoPacketLoss=0.9, hasVideo=False))
     view = await Script(connections=[connection("ann")], publishers=[camera, screen]).told()
     assert view.stays[0].values == {LOSS: 0.02}
     minutes = {minute.start - int(NOON): minute.values[LOSS] for minute in view.minutes if LOSS in minute.values}
-    assert minutes == {0: 0.02, 60: 0.01}
+    assert minutes == {0: 0.02, 60: 0.02}
 
 
 async def test_a_stream_stands_for_whoever_publishes_it() -> None:
@@ -708,9 +714,12 @@ async def test_what_bounds_cost_is_said(monkeypatch: pytest.MonkeyPatch) -> None
     assert noted(view, "of 5 streams only the first 1000 rows")
 
 
-async def test_pages_end_at_the_bound(monkeypatch: pytest.MonkeyPatch, clock: VirtualClock) -> None:
+@pytest.mark.parametrize(("bound", "most"), [("MAX_PAGES", 2), ("MOST_ROWS", 300)])
+async def test_pages_end_at_the_bound(
+    monkeypatch: pytest.MonkeyPatch, clock: VirtualClock, bound: str, most: int
+) -> None:
     """A list without end is given up, counted and told."""
-    monkeypatch.setattr(callread, "MAX_PAGES", 2)
+    monkeypatch.setattr(callread, bound, most)
     stage = Stage(clock, crowded(14), account(KNOWN, most_nodes=2_000))
     view = await told(stage, requests=200)
     assert view.oddities["overflow"] >= 1
