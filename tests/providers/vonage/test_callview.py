@@ -194,7 +194,7 @@ async def test_the_meeting_of_a_moment(clock: VirtualClock, answers: dict[str, s
     meetings = [
         {"start": "+8h", "duration": "20m", "participants": 5},
         {"start": "+11h", "duration": "25m", "participants": 2},
-        {"start": "+11h25m1s", "duration": "15m", "participants": 3},
+        {"start": "+11h25m", "duration": "15m", "participants": 3},
     ]
     world = plain(projects=[project(sessions=[session(meetings=meetings)])], answers=answers)
     stage = Stage(clock, world, account(KNOWN))
@@ -204,10 +204,10 @@ async def test_the_meeting_of_a_moment(clock: VirtualClock, answers: dict[str, s
     assert [view.users for view in (first, again, latest)] == [5, 2, 3]
     assert [len(view.stays) for view in (first, again, latest)] == [5, 2, 3]
     assert again.call == latest.call != first.call
-    assert (latest.began, latest.ended, latest.running) == (NOON - 2099, NOON - 1199, False)
+    assert (latest.began, latest.ended, latest.running) == (NOON - 2100, NOON - 1200, False)
     assert [(other.began, other.users) for other in latest.others] == [(NOON - 4 * 3600, 5), (NOON - 3600, 2)]
     assert all(stay.values[LOSS] == 0.004 for stay in (*again.stays, *latest.stays))
-    assert max(stay.left or math.inf for stay in latest.stays) == NOON - 1199
+    assert max(stay.left or math.inf for stay in latest.stays) == NOON - 1200
     assert not noted(again, "no meeting ran")
     between = await told(stage, at=NOON - 2 * 3600)
     assert between.call == first.call
@@ -220,7 +220,10 @@ async def test_a_moment_before_all_meetings_shows_the_next(clock: VirtualClock) 
     view = await told(stage, at=NOON - 2 * 3600)
     assert view.began == NOON - 3600
     assert noted(view, "this is the next after it")
-    assert stage.purses[-1].spent == 5  # one to look further back
+    assert stage.purses[-1].spent == 7  # three to look 2, 8 and 20 days back
+    view = await told(stage, at=NOON - 2 * 3600, requests=2)
+    assert view.began == NOON - 3600
+    assert noted(view, "not all of its meetings could be listed")
 
 
 async def test_a_call_of_days_ago_is_found_by_looking_further_back() -> None:
@@ -229,10 +232,11 @@ async def test_a_call_of_days_ago_is_found_by_looking_further_back() -> None:
     stage = Stage(late, crowded(), account(KNOWN))
     view = await told(stage)
     assert (view.began, view.running) == (NOON - 3600, False)
-    assert stage.purses[-1].spent == 5
+    assert stage.purses[-1].spent == 6
     with pytest.raises(ProviderError) as caught:
-        await ask(stage, requests=1)
+        await ask(stage, requests=2)
     assert caught.value.reason is Reason.BUDGET
+    assert "no meeting within 48 h" in str(caught.value)
     with pytest.raises(ProviderError) as caught:
         await ask(stage, at=NOON - 30 * 86400)
     assert caught.value.reason is Reason.TOO_OLD
@@ -369,7 +373,9 @@ async def test_percent_in_these_rows_holds_for_this_call_and_teaches_nobody(cloc
 async def test_looks_do_not_notice_a_question() -> None:
     """Every answer of every look is the same, whether somebody asks between them or not."""
     traffic = {"sessions": 2, "participants": 4, "length": "20m"}
-    scene = {**plain(projects=[project(traffic=traffic)]), "incidents": [lossy(start="+12h2m")]}
+    over = session(name="over", meetings=[{"start": "+1h", "duration": "10m", "participants": 3}])
+    scene = plain(projects=[project(sessions=[session(), over], traffic=traffic)])
+    scene["incidents"] = [lossy(start="+12h2m")]
     stages = []
     for questions in (False, True):
         stage = Stage(VirtualClock(epoch=NOON, jumping=True), scene, account({}))
@@ -377,12 +383,15 @@ async def test_looks_do_not_notice_a_question() -> None:
             await stage.look()
             if questions:
                 assert await ask(stage) is not None
+                assert await ask(stage, stage.emulator.session_id("classroom", "over")) is not None
                 assert await ask(stage, user="nobody", requests=2) is not None
             await stage.clock.sleep_until(stage.clock.now() + 60)
         stages.append(stage)
     quiet, asked = stages
     assert quiet.values == asked.values
     assert len(quiet.values) > 100
+    rosters = [stage.source.stats["classroom"].roster for stage in stages]
+    assert set(rosters[0].sessions) == set(rosters[1].sessions)
     for one, other in zip(quiet.answers, asked.answers, strict=True):
         assert (one.asked, one.settled, one.oddities, one.learned) == (
             other.asked, other.settled, other.oddities, other.learned
@@ -410,6 +419,14 @@ async def test_a_question_in_maintenance_says_so() -> None:
     rooms = [session(meetings=[{"start": "+5h", "duration": "2h", "participants": 2}])]
     stage = Stage(night, plain(projects=[project(sessions=rooms)]), account(KNOWN))
     assert noted(await told(stage), "maintenance is complete by 07:30 UTC")
+    script = Script()
+    script.meeting["createdAt"] = None
+    script.source = open_source(
+        account(KNOWN), SIGNALS, clock=HandClock(NOON - 6.5 * 3600), transport=script.vendor.transport()
+    )
+    with pytest.raises(ProviderError) as caught:
+        await script.ask()
+    assert caught.value.reason is Reason.MAINTENANCE
 
 
 def test_pools_are_those_of_the_projects_looks() -> None:
@@ -465,6 +482,7 @@ class Script:
         self.meeting: dict[str, Any] = {"meetingId": "m-1", "createdAt": stamp(0), "destroyedAt": None}
         self.session = SESSION
         self.lists: dict[str, list[Any]] = {"connections": [], "publishers": [], "subscribers": [], **lists}
+        self.counts: dict[str, int] = {}
         self.replies: list[Callable[[], httpx.Response] | None] = []
         self.vendor = Vendor(self._respond)
         self.source: VonageSource = open_source(
@@ -488,8 +506,8 @@ class Script:
         query = json.loads(request.content)["query"]
         kind = next(kind for kind in self.lists if f"{kind}(first" in query)
         if "Meetings(" in query:
-            counts = {kind: {"totalCount": len(self.lists[kind])} for kind in ("connections", "subscribers")}
-            meeting = {**self.meeting, **counts}
+            counts = {kind: self.counts.get(kind, len(self.lists[kind])) for kind in ("connections", "subscribers")}
+            meeting = {**self.meeting, **{kind: {"totalCount": count} for kind, count in counts.items()}}
         else:
             people = {"totalCount": len(self.lists[kind]), "resources": self.lists[kind]}
             meeting = {**self.meeting, kind: people}
@@ -505,11 +523,12 @@ async def test_streams_have_one_vote_each() -> None:
     """A stream is the mean of its judged rows, a person the mean of their streams: not of all rows together."""
     calm = [row(at, videoPacketLoss=0.01) for at in (40, 70, 100)]
     camera = publisher("cam", "ann", row(10, videoPacketLoss=0.9), *calm)
-    screen = publisher("screen", "ann", row(45, videoPacketLoss=0.03), row(75, videoPacketLoss=0.9, hasVideo=False))
+    shared = [row(at, videoPacketLoss=0.03) for at in (45, 105)]
+    screen = publisher("screen", "ann", *shared, row(75, videoPacketLoss=0.9, hasVideo=False))
     view = await Script(connections=[connection("ann")], publishers=[camera, screen]).told()
     assert view.stays[0].values == {LOSS: 0.02}
     minutes = {minute.start - int(NOON): minute.values[LOSS] for minute in view.minutes if LOSS in minute.values}
-    assert minutes == {0: 0.02, 60: 0.01}
+    assert minutes == {0: 0.02, 60: 0.02}
 
 
 async def test_a_stream_stands_for_whoever_publishes_it() -> None:
@@ -523,6 +542,14 @@ async def test_a_stream_stands_for_whoever_publishes_it() -> None:
     view = await script.told(user="c0")
     assert [minute.values for minute in view.minutes] == [{LOSS: 0.01, HEARD: 0.5}]
     assert (await script.told(user="sub")).stays == ()
+
+
+async def test_a_share_is_clipped_at_all() -> None:
+    """Where ratios are configured, seven is not seven times everything."""
+    streams = [publisher("cam", "ann", row(60, videoPacketLoss=7.0))]
+    view = await Script(connections=[connection("ann")], publishers=streams).told()
+    assert view.stays[0].values == {LOSS: 1.0}
+    assert view.spreads[0].buckets[-1].users == 1
 
 
 async def test_buckets_hold_their_lower_edge_and_all_that_is_lost() -> None:
@@ -553,6 +580,7 @@ async def test_hostile_text_and_times_do_no_harm() -> None:
         connection("", sdkType="ios"),
         connection("timeless", createdAt="yesterday"),
         connection("ann", destroyedAt="1970-01-01T00:00:00.000Z"),
+        connection("ann", country="XX"),
         {"connectionId": 17},
         None,
     ]
@@ -569,9 +597,10 @@ async def test_hostile_text_and_times_do_no_harm() -> None:
     assert view.stays[0].joined is None
     assert view.stays[1].values == {LOSS: 0.02}
     assert (view.stays[1].joined, view.stays[1].left) == (NOON, NOON)
+    assert view.stays[1].place == ""
     assert len(view.stays) == 4
-    assert {name: view.oddities[name] for name in ("no_time", "impossible", "outdated", "mistyped", "future")} == {
-        "no_time": 5, "impossible": 1, "outdated": 1, "mistyped": 1, "future": 1
+    assert view.oddities == {
+        "no_time": 5, "impossible": 1, "outdated": 1, "mistyped": 1, "future": 1, "duplicate": 1
     }  # fmt: skip
     assert max(len(stay.client) for stay in view.stays) <= 90
     assert all(stay.place.isprintable() for stay in view.stays)
@@ -632,6 +661,28 @@ async def test_a_failure_of_the_first_request_is_one(reply: Callable[[], httpx.R
     assert caught.value.reason is reason
 
 
+async def test_a_failure_of_a_further_list_is_a_note() -> None:
+    """A meeting after the wished time is known by then: it is shown, with what could not be listed."""
+    script = Script(connections=[connection("ann")])
+    script.replies = [None, failure(503)]
+    view = await script.told(at=NOON - 600)
+    assert [stay.user for stay in view.stays] == ["ann"]
+    assert noted(view, "not all of its meetings could be listed")
+    script.meeting["createdAt"] = None
+    script.replies = [None, failure(503)]
+    with pytest.raises(ProviderError) as caught:
+        await script.ask()
+    assert caught.value.reason is Reason.SERVER
+
+
+async def test_absurd_counts_are_cut() -> None:
+    """A number that no meeting has is not reckoned with."""
+    script = Script(connections=[connection("ann")])
+    script.counts["subscribers"] = 10**400
+    view = await script.told()
+    assert noted(view, "what each received was not read (1000000 subscribers)")
+
+
 async def test_errors_in_the_place_of_the_session_are_no_absence() -> None:
     """A partial answer without the session does not say that there is none; beside one, it is a note."""
     script = Script(connections=[connection("ann")])
@@ -639,7 +690,7 @@ async def test_errors_in_the_place_of_the_session_are_no_absence() -> None:
         "data": {"project": {"sessionData": {"found": {"resources": [None]}}}},
         "errors": [{"message": "later", "errorCode": 1012}],
     }
-    script.replies = [lambda: answer(partial, at=NOON)] * 2
+    script.replies = [lambda: answer(partial, at=NOON)]
     with pytest.raises(ProviderError) as caught:
         await script.ask()
     assert caught.value.reason is Reason.SERVER
@@ -663,9 +714,12 @@ async def test_what_bounds_cost_is_said(monkeypatch: pytest.MonkeyPatch) -> None
     assert noted(view, "of 5 streams only the first 1000 rows")
 
 
-async def test_pages_end_at_the_bound(monkeypatch: pytest.MonkeyPatch, clock: VirtualClock) -> None:
+@pytest.mark.parametrize(("bound", "most"), [("MAX_PAGES", 2), ("MOST_ROWS", 300)])
+async def test_pages_end_at_the_bound(
+    monkeypatch: pytest.MonkeyPatch, clock: VirtualClock, bound: str, most: int
+) -> None:
     """A list without end is given up, counted and told."""
-    monkeypatch.setattr(callread, "MAX_PAGES", 2)
+    monkeypatch.setattr(callread, bound, most)
     stage = Stage(clock, crowded(14), account(KNOWN, most_nodes=2_000))
     view = await told(stage, requests=200)
     assert view.oddities["overflow"] >= 1

@@ -15,7 +15,8 @@ points     from rows to signals
 clients    whose streams they are: SDK, browser, country
 units      what the vendor's numbers mean
 stats      a look at Advanced Insights
-callread   one call for somebody who asks: its meeting, people and rows
+callfind   one call for somebody who asks: which meeting it is
+callread   who was in it, and their rows
 callview   from there to what they see
 live       webhooks and REST: who is there now
 daily      a look at project insights

@@ -1,6 +1,6 @@
-"""One call read for somebody who asks: which meeting it is, who was in it, their rows (dossier sections 3, 4.2, 7).
+"""One call read for somebody who asks: who was in it, and their rows (dossier sections 3, 4.2, 7).
 
-    meetings      of the session about the wished time; the one that ran then, or the last before
+    meeting       the one that is meant (`callfind`)
     connections   who was in it, with what they came
     publishers    with all rows of what each sent
     subscribers   with all rows of what each received, where they fit into the requests that may be spent
@@ -9,11 +9,10 @@ Apart from the looks. They read what is new of every session and keep how far th
 meeting and keeps nothing: its rows go into a grid of its own, which is thrown away with the answer. So a question can
 change no point. Pages are the vendor's own: cursors made by hand save what was read before, and nothing was.
 
-Meetings are listed without their people: a query of a few nodes, so that 1014 can only mean the add-on, and it also
-says how many subscribers there are, before any is asked for. They grow as n(n-1), and some of them would show people
-by the accident of their place in a list, so they are begun only where all of them fit; else a note says what it takes.
+Subscribers grow as n(n-1), and some of them would show people by the accident of their place in a list, so they are
+begun only where all of them fit; else a note says what it takes.
 
-The first answer decides whether there is one: until then failures are raised. Afterwards every end is a note.
+The meeting decides whether there is an answer: until it is found failures are raised. Afterwards every end is a note.
 """
 
 from __future__ import annotations
@@ -24,35 +23,25 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from watcher.calls import MOST_REQUESTS, CallWish
-from watcher.clock import DAY, HOUR, MINUTE, hhmm
+from watcher.clock import MINUTE, hhmm
 from watcher.errors import ProviderError, Reason, clip
 from watcher.providers.vonage import documents, readings, wire
-from watcher.providers.vonage.calendar import window_at
+from watcher.providers.vonage.calendar import Window, window_at
+from watcher.providers.vonage.callfind import Finder, Meeting
 from watcher.providers.vonage.client import OutOfBudget, Talk, VendorRefusal
 from watcher.providers.vonage.clients import Client, client_of
 from watcher.providers.vonage.refusals import Action
 from watcher.providers.vonage.roster import OPEN
-from watcher.providers.vonage.rows import AHEAD, NEVER, WIDTH, Grid, Ints, StreamMemo, milliseconds
-from watcher.providers.vonage.settings import RETENTION, Project, VonageAccount, is_session_id
+from watcher.providers.vonage.rows import NEVER, WIDTH, Grid, Ints, StreamMemo, milliseconds
+from watcher.providers.vonage.settings import Project, VonageAccount, is_session_id
 from watcher.providers.vonage.wire import Oddity, Stat, Tally
 
 MAX_PAGES = 50  # of one list of people
-MAX_LISTED = 5  # pages of meetings, for one span of time
 MOST_ROWS = 1_000_000  # of one call
 MOST_ID = 100  # characters of an id that is shown
 
 _MOST_OF_STREAM = documents.ROWS[-1]  # rows of one stream: eight hours
 _SMALLER = 8  # how much smaller a page is tried, once, where the vendor finds one too large
-
-
-class Meeting(NamedTuple):
-    """One of the session's. Instants are milliseconds; `ended` is `OPEN` while it runs; None what is not told."""
-
-    id: str
-    began: int
-    ended: int
-    users: int | None
-    subscribers: int | None
 
 
 class Person(NamedTuple):
@@ -108,36 +97,27 @@ class Inquiry:
         self._talk = talk
         self._now = now
         self._shows_running = shows_running
-        self._at = now if wish.at is None else min(wish.at, now)
         self._small = False
         self._notes: list[str] = []
 
     async def read(self) -> Reading | None:
         """The call, as far as the purse allows; None where there is none. Raises `ProviderError`."""
         session = self._project.channels.get(self._wish.channel, self._wish.channel)
-        oldest = self._now - RETENTION
         if not is_session_id(session):
             await self._talk.give_back()
             return None
-        if self._at < oldest:
-            await self._talk.give_back()
-            what = f"the vendor keeps meetings for {RETENTION // DAY:.0f} days"
-            raise ProviderError(Reason.TOO_OLD, what, sent=False)
-        try:
-            listed = await self._meetings(session, oldest)
-        except VendorRefusal as refusal:
-            if refusal.action is Action.SPLIT:
-                return None
-            raise refusal.error() from refusal
-        if not listed:
-            if self._talk.partial:
-                raise ProviderError(Reason.SERVER, "errors in the place of the session")
+        finder = Finder(project=self._project, wish=self._wish, talk=self._talk, now=self._now, notes=self._notes)
+        found = await finder.find(session)
+        if found is None:
+            if (window := self._window()) is not None:
+                what = f"no meeting is shown in the vendor's maintenance, complete by {hhmm(window.complete)} UTC"
+                raise ProviderError(Reason.MAINTENANCE, what)
             return None
-        meeting = self._chosen(listed)
+        meeting, others = found
         reading = Reading(
             session=session,
             meeting=meeting,
-            others=tuple(other for other in listed if other is not meeting),
+            others=others,
             cut=self._now - self._account.delay,
             notes=self._notes,
             tally=self._talk.tally,
@@ -146,70 +126,6 @@ class Inquiry:
         await self._inside(reading)
         self._remark(reading)
         return reading
-
-    # ── which meeting ────────────────────────────────────────────────────────────────────────────────────────────────
-
-    async def _meetings(self, session: str, oldest: float) -> list[Meeting]:
-        """Those about the wished time; where none began before it, all that are kept."""
-        longest = float(self._project.longest)
-        near = max(self._at - longest, oldest)
-        found = await self._listed(session, near, min(self._at + longest, self._now))
-        if not any(meeting.began <= self._at * 1000 for meeting in found.values()) and near > oldest:
-            try:
-                found = await self._listed(session, oldest, near) | found
-            except OutOfBudget:
-                if not found:
-                    what = f"no meeting within {longest / HOUR:g} h, and no request was left to look further back"
-                    raise ProviderError(Reason.BUDGET, what) from None
-        return sorted(found.values(), key=lambda meeting: meeting.began)
-
-    async def _listed(self, session: str, start: float, end: float) -> dict[tuple[str, int], Meeting]:
-        """The meetings of a span by id and beginning. Raises `OutOfBudget` where none could be asked for."""
-        found: dict[tuple[str, int], Meeting] = {}
-        at, seen = "", {""}
-        for page in range(MAX_LISTED):
-            variables = {"ids": [session], "from": documents.stamp(start), "until": documents.stamp(end), "at": at}
-            try:
-                body = await self._talk.graphql(documents.meetings(self._project.id), variables)
-            except OutOfBudget:
-                if not page:
-                    raise
-                break
-            meetings = self._of_session(readings.found(body), session)
-            for meeting in readings.objects(meetings.resources if meetings else None):
-                self._list(found, meeting)
-            at = readings.following(meetings.page_info if meetings else None, seen, self._talk.tally)
-            if not at:
-                return found
-        self._notes.append("the session has more meetings than were listed: another may be nearer")
-        return found
-
-    def _of_session(self, sessions: wire.Sessions | None, wanted: str) -> wire.Meetings | None:
-        for session in readings.objects(sessions.resources if sessions else None):
-            if session.session_id == wanted:
-                return session.meetings
-            self._talk.tally[Oddity.NOT_ASKED] += 1
-        return None
-
-    def _list(self, found: dict[tuple[str, int], Meeting], meeting: wire.Meeting) -> None:
-        began, ended = readings.span(meeting.created_at, meeting.destroyed_at)
-        if not meeting.meeting_id or began == NEVER:
-            self._talk.tally[Oddity.NO_TIME] += 1
-        elif began > self._now * 1000 + AHEAD:
-            self._talk.tally[Oddity.FUTURE] += 1
-        else:
-            users, subscribers = _count(meeting.connections), _count(meeting.subscribers)
-            found[meeting.meeting_id, began] = Meeting(meeting.meeting_id, began, ended, users, subscribers)
-
-    def _chosen(self, listed: Sequence[Meeting]) -> Meeting:
-        """The last that began by the wished time, which runs then if any does; else the next."""
-        at = self._at * 1000
-        before = [meeting for meeting in listed if meeting.began <= at]
-        chosen = before[-1] if before else listed[0]
-        if self._wish.at is not None and not chosen.began <= at <= chosen.ended:
-            which = "the last before" if before else "the next after"
-            self._notes.append(f"no meeting ran at {hhmm(self._at)} UTC: this is {which} it")
-        return chosen
 
     # ── who, and how they fared ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -326,6 +242,9 @@ class Inquiry:
             taken.append((memo, rows, times))
         reading.grid.add_many(taken, reading.tally)
 
+    def _window(self) -> Window | None:
+        return window_at(self._now) if self._account.maintenance == "vendor" else None
+
     def _remark(self, reading: Reading) -> None:
         """What else whoever reads it has to know."""
         say = self._notes.append
@@ -335,15 +254,10 @@ class Inquiry:
             say("this project shows no running meetings: this is the latest that has ended")
         if self._talk.partial:
             say("the vendor answered in part")
-        if self._account.maintenance == "vendor" and (window := window_at(self._now)) is not None:
+        if (window := self._window()) is not None:
             say(f"the vendor's maintenance is complete by {hhmm(window.complete)} UTC: until then some may be missing")
         delay = self._account.delay / MINUTE
         say(f"each stream is measured about every {WIDTH} s; Advanced Insights is about {delay:g} min behind")
-
-
-def _count(parties: wire.Parties | None) -> int | None:
-    total = parties.total_count if parties else None
-    return None if total is None else max(total, 0)
 
 
 def _is_too_large(refusal: VendorRefusal | ProviderError) -> bool:

@@ -20,7 +20,8 @@ from watcher.calls import MOST_STAYS, Breakdown, Bucket, CallView, Minute, Other
 from watcher.clock import DAY, MINUTE
 from watcher.errors import clip
 from watcher.model import USERS
-from watcher.providers.vonage.callread import MOST_ID, Meeting, Person, Reading
+from watcher.providers.vonage.callfind import Meeting
+from watcher.providers.vonage.callread import MOST_ID, Person, Reading
 from watcher.providers.vonage.clients import splits
 from watcher.providers.vonage.points import MEASURED, MEDIA, Bools, Floats, Ints, Scale, Votes
 from watcher.providers.vonage.roster import OPEN, present_in
