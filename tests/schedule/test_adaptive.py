@@ -329,7 +329,7 @@ def test_no_retry_is_paid_with_what_promises_need() -> None:
     """With a day that has only its promises left, what failed waits for its own."""
     account = adaptive(premium(5)).until(TODAY + 10 * HOUR)
     now = account.clock.now()
-    states = [replace(s, failures=1, last_look=now - 300) if s.query.id == "q03" else s for s in account.states]
+    states = [replace(s, failures=1, last_look=now - 900) if s.query.id == "q03" else s for s in account.states]
     needed = sum((14 * HOUR) / gap for gap in gaps_of(account).values())
     poor = [replace(v, left=needed - 5) if v.window_seconds == DAY else v for v in account.ledger.usage(now)]
     assert account.policy.next(states, account.ledger.usage(now), now).reason is Why.RETRY
