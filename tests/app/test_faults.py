@@ -6,6 +6,7 @@ ends unseen, and the vendor comes back. Each case is held against a run of the s
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -427,4 +428,65 @@ async def test_a_crash_in_one_account(tmp_path: Path, clock_at_start: VirtualClo
     assert town.metric(after, "watcher_account_up", account="beta") == 1
     assert town.metric(after, "watcher_task_restarts_total", task="account beta") == 0
     assert here.gaps("beta") == []
+    assert_budget_kept(here)
+
+
+class _Stumbling(httpx.AsyncBaseTransport):
+    """Breaks off requests for the join rate of native users, while others are answered: two looks of it, or all."""
+
+    def __init__(self, clock: VirtualClock, inner: httpx.AsyncBaseTransport, *, looks: float) -> None:
+        self.failed: list[float] = []  # when looks were made that came to nothing
+        self.answered: list[float] = []
+        self.looks = looks
+        self._inner = inner
+        self._clock = clock
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        now, wanted = self._clock.now(), request.url.params
+        if (wanted.get("metric"), wanted.get("productType")) != ("joinSuccessRate", "Native"):
+            return await self._inner.handle_async_request(request)
+        second_domain = bool(self.failed) and now - self.failed[-1] < 1.0
+        if len(self.failed) < self.looks or (second_domain and self.looks):
+            if not second_domain:
+                self.failed.append(now)
+            raise httpx.ReadError("connection reset")
+        self.answered.append(now)
+        return await self._inner.handle_async_request(request)
+
+
+async def test_two_hiccups_in_a_row_are_no_blindness(tmp_path: Path, clock_at_start: VirtualClock) -> None:
+    """One query fails twice while the others answer: it is asked again soon, so that nobody is paged for it."""
+    here = Town(clock=clock_at_start, folder=tmp_path, tale=town.story())
+    async with here.running(town.config(tmp_path)) as daemon:
+        await clock_at_start.sleep_until(START + minutes(30))
+        stumbling = here.taps["acme"].inner = _Stumbling(clock_at_start, here.wire, looks=2)
+        await clock_at_start.sleep_until(START + minutes(70))
+        after = town.scrape(daemon)
+    first, second = stumbling.failed
+    assert min(at for at in stumbling.answered if at > second) - second < minutes(1.5)
+    assert second - first < minutes(3)
+    assert here.told("ops") == []
+    assert town.blind_reasons(after, "acme") == set()
+    assert here.gaps("acme") == []
+    assert_budget_kept(here)
+
+
+async def test_one_query_that_goes_on_failing_is_blindness(tmp_path: Path, clock_at_start: VirtualClock) -> None:
+    """Paged after ten minutes, tried about once a round, and over within a round of its recovery."""
+    here = Town(clock=clock_at_start, folder=tmp_path, tale=town.story())
+    async with here.running(town.config(tmp_path)) as daemon:
+        await clock_at_start.sleep_until(START + minutes(30))
+        stumbling = here.taps["acme"].inner = _Stumbling(clock_at_start, here.wire, looks=math.inf)
+        await clock_at_start.sleep_until(START + minutes(70))
+        blind = town.blind_reasons(town.scrape(daemon), "acme")
+        stumbling.looks = 0
+        await clock_at_start.sleep_until(START + minutes(100))
+    begun = stumbling.failed[0]
+    assert blind == {"network"}
+    (paged, firing), (over, resolved) = here.told("ops")
+    assert (firing.partition("]")[0], resolved.partition("]")[0]) == ("[FIRING", "[RESOLVED")
+    assert begun + BLIND_AFTER <= paged <= begun + BLIND_AFTER + 2 * TROUBLES_EVERY
+    assert over <= START + minutes(70) + minutes(7) + 2 * TROUBLES_EVERY  # six queries, one a minute, and one more
+    assert 7 <= len(stumbling.failed) <= 12
+    assert here.gaps("acme") == []
     assert_budget_kept(here)

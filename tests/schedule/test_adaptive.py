@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import count as counting
 from itertools import pairwise
 
 import numpy as np
@@ -12,9 +13,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.schedule.vendor import ENTERPRISE, PREMIUM, TODAY, Account, Plan, enterprise, premium
+from watcher.budget import Pool, Quota
 from watcher.clock import DAY, HOUR
 from watcher.model import Query, Series
-from watcher.schedule import AdaptivePolicy, Evidence, Load, Policy, QueryState, Slot, UsageView, Why, longest_gaps
+from watcher.schedule import (
+    AdaptivePolicy,
+    Evidence,
+    Load,
+    Policy,
+    QueryState,
+    Slot,
+    UsageView,
+    Why,
+    failed,
+    longest_gaps,
+    looked,
+)
 from watcher.schedule.adaptive import RESERVE
 
 WEEK = 168
@@ -248,6 +262,136 @@ def test_one_broken_query_starves_nobody() -> None:
     assert account.refused_by_vendor() == ""
     assert account.gaps(but={"q03"}) <= max(gaps_of(account).values()) + 1
     assert sum(query == "q03" for _, query, *_ in account.looks) <= 0.25 * len(account.looks)
+
+
+def test_what_failed_twice_by_itself_is_not_left_to_its_promise() -> None:
+    """Two hiccups in a row on one query: it is answered one even distance later, and nobody's promise is broken."""
+    account = adaptive(premium(9)).until(TODAY + 10 * HOUR)
+    account.broken = {"q03"}
+    while sum(query == "q03" and not good for _, query, _, good in account.looks) < 2:
+        account.until(account.now + 10)
+    account.broken = ()
+    began, again = [at for at, query, _, good in account.looks if query == "q03" and not good]
+    account.until(again + HOUR)
+    seen, why = next((at, why) for at, query, why, good in account.looks if query == "q03" and good and at > again)
+    assert again - began <= 2.5 * DAY / 479  # at once after the next answer
+    assert seen - again <= 1.5 * DAY / 479
+    assert why is Why.RETRY
+    account.until(TODAY + DAY)
+    assert_promises_kept(account)
+
+
+def test_a_query_that_goes_on_failing_backs_off_to_its_share() -> None:
+    """One even distance, two, four, then a round of nine: no more than if it were well, and less than a promise."""
+    account = adaptive(premium(9)).until(TODAY + 6 * HOUR)
+    account.broken = {"q03"}
+    account.until(TODAY + 14 * HOUR)
+    tried = [at for at, query, *_ in account.looks if query == "q03" and at > TODAY + 6.8 * HOUR]
+    waits = [b - a for a, b in pairwise(tried)]
+    even = DAY / 479
+    assert waits[:3] == sorted(waits[:3])
+    assert all(wait <= 10.5 * even for wait in waits)
+    assert all(wait >= 8 * even for wait in waits[4:])
+    assert account.gaps(but={"q03"}) <= max(gaps_of(account).values()) + 1
+
+
+def test_an_idle_query_that_failed_is_tried_again() -> None:
+    """Nobody is there, so it has nothing to bring but that it can be seen; once that is known it is left alone."""
+    account = adaptive(premium(5)).until(TODAY + 10 * HOUR)
+    now = account.clock.now()
+    idle = [replace(s, idle=s.query.id == "q03") for s in account.states]
+    ill = [replace(s, failures=1, last_look=now - 300) if s.idle else s for s in idle]
+    freed = [replace(s, freed=True, last_look=None) if s.idle else s for s in idle]
+    usage = account.ledger.usage(now)
+    for states in (ill, freed):
+        slot = account.policy.next(states, usage, now)
+        assert (slot.query_id, slot.reason) == ("q03", Why.RETRY)
+    assert account.policy.next(idle, usage, now).query_id != "q03"
+
+
+def test_a_query_that_no_rule_judges_is_tried_again_after_an_outage() -> None:
+    """It has no turns, and its promise may be far: what failed with the others is looked at with them."""
+    account = adaptive(premium(5)).until(TODAY + 10 * HOUR)
+    now = account.clock.now()
+    quiet = [replace(s, heat=0.0 if s.query.id == "q03" else 1.0, covered_until=now - 120) for s in account.states]
+    down = failed(quiet, "q03", at=now - 200)
+    states = looked(failed(down, "q01", at=now - 100), "q00", at=now - 50, covered_until=now - 110)
+    usage = account.ledger.usage(now)
+    first = account.policy.next(states, usage, now)
+    assert first.query_id is not None
+    second = account.policy.next(looked(states, first.query_id, at=now, covered_until=now - 60), usage, now)
+    assert {first.query_id, second.query_id} == {"q01", "q03"}
+    assert {first.reason, second.reason} == {Why.RETRY}
+    assert max(first.at, second.at) <= now + 60
+
+
+def test_no_retry_is_paid_with_what_promises_need() -> None:
+    """With a day that has only its promises left, what failed waits for its own."""
+    account = adaptive(premium(5)).until(TODAY + 10 * HOUR)
+    now = account.clock.now()
+    states = [replace(s, failures=1, last_look=now - 900) if s.query.id == "q03" else s for s in account.states]
+    needed = sum((14 * HOUR) / gap for gap in gaps_of(account).values())
+    poor = [replace(v, left=needed - 5) if v.window_seconds == DAY else v for v in account.ledger.usage(now)]
+    assert account.policy.next(states, account.ledger.usage(now), now).reason is Why.RETRY
+    assert account.policy.next(states, poor, now).at > now
+
+
+@pytest.mark.parametrize(("every", "most"), [(60.0, 61), (600.0, 10)])
+def test_without_a_daily_quota_a_failing_query_is_not_asked_faster_than_a_sound_one(every: float, most: int) -> None:
+    """A hundred in half a minute would be allowed; a sound query would be asked `every` seconds, so no sooner."""
+    pool = Pool(id="rooms", account="acme", family="insights", quotas=(Quota.rolling(100, 30),))
+    queries = tuple(replace(query, every=every) for query in PREMIUM.queries(1, "rooms"))
+    account = adaptive(Account(plan=PREMIUM, queries=queries, pools=(pool,))).until(TODAY + HOUR)
+    account.broken = {"q00"}
+    account.until(TODAY + 2 * HOUR)
+    tried = [at for at, _, _, good in account.looks if not good]
+    waits = [b - a for a, b in pairwise(tried)]
+    assert waits[0] >= 60
+    assert min(waits) >= 40  # in time for windows that would be lost, once a short quota's length later
+    assert 4 <= len(tried) <= most
+
+
+def test_an_outage_is_probed_at_the_pace_of_an_even_day_from_its_first_minutes_on() -> None:
+    """Retries do not wait until promises are up: one probe in an even distance, so that the end is seen within one."""
+    account = enterprise(5)
+    account.down = account.outage(TODAY + 10 * HOUR, HOUR)
+    adaptive(account).until(TODAY + 11.5 * HOUR)
+    probes = [at for at, *_ in account.looks if TODAY + 10.1 * HOUR <= at < TODAY + 11 * HOUR]
+    waits = [b - a for a, b in pairwise(probes)]
+    assert min(waits) >= 60
+    assert max(waits) <= 75
+    assert next(at for at, _, _, good in account.looks if at >= TODAY + 11 * HOUR and good) <= TODAY + 11 * HOUR + 75
+
+
+@pytest.mark.parametrize(
+    ("account", "broken", "hour"), [(premium(9), 3, 10), (premium(7), 2, 3), (enterprise(5), 2, 9)]
+)
+def test_several_failing_queries(account: Account, broken: int, hour: float) -> None:
+    """Some fail for five hours while the others answer: quotas hold, and no promise of the others is broken."""
+    adaptive(account).until(TODAY + hour * HOUR)
+    bad = {query.id for query in account.queries[:broken]}
+    account.broken = bad
+    account.until(TODAY + (hour + 5) * HOUR)
+    account.broken = ()
+    account.until(TODAY + 1.2 * DAY)
+    promised = max(gaps_of(account).values())
+    assert account.refused_by_vendor() == ""
+    assert account.gaps(but=bad) <= promised + 1
+    assert account.gaps(since=TODAY + (hour + 5.5) * HOUR) <= promised + 1
+    assert all(query in bad for _, query, _ in account.lost_at)
+
+
+@pytest.mark.parametrize("every", [9, 12])
+def test_looks_that_fail_now_and_then_lose_nothing(every: int) -> None:
+    """Every so many looks one fails, whichever query it is: what was promised to the failed is kept by the retry."""
+    account = premium(9)
+    looks = counting(1)
+    account.down = lambda at: next(looks) % every == 0
+    adaptive(account).until(TODAY + DAY)
+    assert sum(not good for *_, good in account.looks) >= 30
+    assert account.refused_by_vendor() == ""
+    assert sum(account.lost.values()) == 0
+    assert account.gaps() <= max(gaps_of(account).values()) + 1
 
 
 # ── the policy as a function ─────────────────────────────────────────────────────────────────────────────────────────

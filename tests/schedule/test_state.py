@@ -39,6 +39,17 @@ def test_the_first_success_after_an_outage_frees_the_others() -> None:
     assert all(s.failures == 0 and s.last_look is None and s.not_before == TODAY + 600 for s in states[1:3])
 
 
+def test_a_freed_query_is_known_to_have_failed_until_it_was_looked_at() -> None:
+    """Its failures are forgotten, and that nothing was seen since is not; of another family nothing is freed."""
+    states = failed(FRESH, "q01", at=TODAY)
+    assert not any(s.freed for s in states)
+    states = looked(states, "q00", at=TODAY + 10, covered_until=TODAY)
+    assert [s.freed for s in states] == [False, True, False, False]
+    assert looked(states, "q03", at=TODAY + 20, covered_until=TODAY)[1].freed
+    assert not looked(states, "q01", at=TODAY + 20, covered_until=TODAY)[1].freed
+    assert not failed(states, "q01", at=TODAY + 20)[1].freed
+
+
 def test_a_query_that_fails_while_others_succeed_has_to_recover_by_itself() -> None:
     """Twice right after another's success: its trouble is its own."""
     states = looked(FRESH, "q01", at=TODAY, covered_until=TODAY)

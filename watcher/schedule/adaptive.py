@@ -8,7 +8,11 @@ The next look is the first of these that has a cause, and its reason says which 
 2. *Evidence.* An undecided rule waits for it, a pending alert could be confirmed by it, another signal of the project
    is in breach, somebody outside said so. Not before the windows that it is about can be seen, and one look per cause:
    what was looked at and is quiet is no evidence any more, so an incident calms down by itself.
-3. *Turn.* The rest goes round at the rates of `rates`: with the square root of the users at risk, faster near a rule's
+3. *Retry.* What failed is tried again: at once when the vendor has answered another of its family since, and if it
+   fails alone, at an even distance, then twice, four times as long, up to a round. The rates count on its turns all the
+   while, so this is paid from them. To leave it to its promise instead would keep a pending alert, and the question
+   whether the account can be seen, waiting for a quarter of an hour and more over two hiccups in a row.
+4. *Turn.* The rest goes round at the rates of `rates`: with the square root of the users at risk, faster near a rule's
    line, nobody where nobody is, and nothing for queries that no rule judges: a promise is all they have. The one that
    is most overdue by its own rate goes first, which spreads queries out, so that an incident on several signals is met
    by the first of them.
@@ -21,8 +25,8 @@ counted before either.
 
 Each look waits for the next window to be there, some seconds at most: a second too early it would read one fewer.
 
-While the latest look of a family failed, nothing of it goes out of turn, and a failing query waits as in the even
-schedule. What one family of requests suffers changes nothing for another (`state.related`).
+While the latest look of a family failed, nothing of it goes out of turn, and retries are an even distance apart. What
+one family of requests suffers changes nothing for another (`state.related`).
 Considered and not taken: looking ahead by simulation. It would find a few per cent, and no one could say why it looked.
 """
 
@@ -50,6 +54,7 @@ _EARLY = 5.0  # seconds before its deadline at which a promised look leaves
 _VISIBLE = 2.5  # seconds after a vendor's delay: whole seconds at their side, and our idea of their time may be late
 _STALE = 4.0  # seconds after a window became visible in which it still counts as news
 _SOONEST = 2  # windows: no rate asks for less between two looks
+_AGAIN = 60.0  # seconds until what failed is first tried again, where an even day would do so sooner
 
 
 class AdaptivePolicy:
@@ -184,7 +189,8 @@ class _Group:
             return state.not_before
         if not state.failures:
             return max(state.not_before, state.last_look + state.query.apart)
-        wait = self.even * min(2.0 ** min(state.failures - 1, 16), len(self.states))  # a round at most
+        longest = max(self.even * len(self.states), state.query.apart)  # a round, or as long as if it were well
+        wait = min(max(self.even, _AGAIN) * 2.0 ** min(state.failures - 1, 16), longest)
         lost = _seen(state) + state.query.reach
         retry = state.last_look + wait
         if lost > state.last_look + self.jam:  # in time for its windows, where there is time
@@ -210,7 +216,8 @@ def _next(group: _Group) -> Slot:
     if group.spent_until > group.now:
         return Slot(query_id=None, at=group.spent_until, reason=Why.SPENT)
     promised = _promised(group)
-    others = [slot for slot in (_evidence(group) if group.calm else None, _turn(group)) if slot is not None]
+    found = (_evidence(group) if group.calm else None, _retry(group), _turn(group))
+    others = [slot for slot in found if slot is not None]
     if not others:
         return promised
     other = min(others, key=lambda slot: slot.at)
@@ -269,6 +276,17 @@ def _confirms(state: QueryState) -> bool:
     """Whether a page waits for this look."""
     pending = state.evidence is not None and state.evidence.reason is Why.PENDING
     return (state.urgent or pending) and not state.idle and not state.failures
+
+
+def _retry(group: _Group) -> Slot | None:
+    """The next look at what failed, where the day has more than the promises need: an idle query too, since whether
+    it can be seen is not known before it is answered."""
+    failed = [s for s in group.states if s.failures or s.freed]
+    if not failed or group.surplus < min(s.query.requests for s in failed):
+        return None
+    first = min(failed, key=lambda s: (group.ready(s), _seen(s), s.query.id))
+    at = max(group.soonest, group.spaced if group.calm else group.paced, group.ready(first))
+    return Slot(query_id=first.query.id, at=at, reason=Why.RETRY)
 
 
 def _turn(group: _Group) -> Slot | None:

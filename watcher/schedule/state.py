@@ -54,6 +54,7 @@ class QueryState:
     `last_look` is when it was last tried, `failures` how often in a row that failed, `not_before` what the vendor
     wished (`Retry-After`), `urgent` that an undecided rule waits for it. `alone` counts, since its last success, the
     failures that came right after another query's success: signs that the trouble is its own, not the account's.
+    `freed` says that its failures are forgotten, since the vendor answers again, though it was not looked at since.
 
     The rest is what the account's own points and alerts say of it, for policies that weigh it: `load` the users at risk
     by hour, `idle` that nobody is in calls there, `heat` how much likelier than usual an alert is (0: no rule judges
@@ -65,6 +66,7 @@ class QueryState:
     last_look: float | None = None
     failures: int = 0
     alone: int = 0
+    freed: bool = False
     not_before: float = 0.0
     urgent: bool = False
     load: Load | None = None
@@ -162,7 +164,7 @@ def looked(states: Sequence[QueryState], query_id: str, *, at: float, covered_un
         if state.query.id == query_id:
             return QueryState(query=state.query, covered_until=covered_until, last_look=at)
         if state.failures and state.alone <= 1 and state.query.family == family:
-            return replace(state, last_look=None, failures=0)
+            return replace(state, last_look=None, failures=0, freed=True)
         return state
 
     return tuple(map(change, states))
@@ -184,6 +186,7 @@ def failed(
             last_look=at,
             failures=state.failures + 1,
             alone=state.alone + alone,
+            freed=False,
             not_before=at + (retry_after or 0.0),
         )
 
