@@ -281,6 +281,21 @@ async def test_every_mid_of_the_dossier(now: VirtualClock) -> None:
     assert Counter(one["mid"] for one in heard)[20016] == 4  # once per peer
 
 
+async def test_a_peer_who_rejoined_is_one_peer(now: VirtualClock) -> None:
+    """Each metric once per peer and not once per stay; it holds what they sent in all of their stays."""
+    caller = Caller(world(of={"calls": {"length": "24h", "stay": "10m"}}), now)
+    everybody = await everyone(caller, await the_call(caller), start_ts=N - 3500)
+    again = {s["join_ts"] for s in everybody if s["uid"] == 2303692334}
+    listener = next(
+        s for s in everybody
+        if not s["speaker"] and any(s["join_ts"] + 60 < at < s.get("leave_ts", 0) - 60 for at in again)
+    )  # fmt: skip
+    found = (await series(caller, [listener], start_ts=N - 3500))[listener["sid"]]
+    assert set(Counter((one["mid"], one["peer_uid"]) for one in found).values()) == {1}
+    (audio,) = (one["kvs"] for one in found if (one["mid"], one["peer_uid"]) == (20004, 2303692334))
+    assert any(audio[0][0] < at < audio[-1][0] for at in again)
+
+
 async def test_reports_come_every_two_seconds_with_gaps(now: VirtualClock) -> None:
     """[seconds, value] within the span; 2 s apart, now and then 4 or 6."""
     caller = Caller(world(), now)

@@ -167,16 +167,17 @@ async def test_the_users_of_a_call_are_at_least_those_who_were_seen() -> None:
 
 async def test_native_and_web_each_by_their_own_loss() -> None:
     """A stay has the loss of its product; what a Web user sends up is not what they receive."""
-    there = [session("N"), session("W", platform="Web")]
+    there = [session("N"), session("W", platform="Web"), session("L", platform="Web", sdk_version="4.3.0")]
     data = {
         "N": [series(20018, 1, [(T - 600, 2)])],
         "W": [series(20036, 1, [(T - 600, 30)]), series(20018, 1, [(T - 600, 77)]), series(20038, 0, [(T - 600, 88)])],
+        "L": [series(20018, 1, [(T - 600, 77)])],
     }
     rows = [{"sid": sid, "data": found} for sid, found in data.items()]
     wire = vendor(room(sessions=lambda _: body("call_info", there), metrics=lambda _: body("metrics", rows)))
     found = await read(source(wire))
-    losses = {stay.client.split()[1]: stay.values["video_packet_loss_ratio"] for stay in found.stays}
-    assert losses == {"Android": pytest.approx(0.02), "Web": pytest.approx(0.3)}
+    losses = {stay.client[:9]: stay.values.get("video_packet_loss_ratio") for stay in found.stays}
+    assert losses == {"4.2.1 And": pytest.approx(0.02), "4.2.1 Web": pytest.approx(0.3), "4.3.0 Web": None}
 
 
 # ── which call ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -285,7 +286,6 @@ LATE = "Call Inspector is 150 s behind on premium"
         (T - 10.0, END - 3540, "22:58 to 23:57"),
         (T - 7200.0, T - 7200 - 1800, "21:30 to 22:29"),
         (BEGAN + 60.0, BEGAN - 30, "15:39 to 16:38"),
-        (T - 32_000.0, BEGAN - 30, "15:39 to 16:38"),
     ],
 )
 async def test_of_a_long_call_the_hour_around_the_time_is_read(at: float | None, start: int, said: str) -> None:
@@ -296,6 +296,14 @@ async def test_of_a_long_call_the_hour_around_the_time_is_read(at: float | None,
     joined = span_of(wire.requests[1])
     assert joined == Span(max(BEGAN, start + 3540 - 3 * 3600 + 60), start + 3540)
     assert found.notes == (LATE, f"figures of {said} UTC, of a call that began 15:39")
+
+
+async def test_a_call_that_did_not_run_then_is_only_the_nearest() -> None:
+    """And says so; the part that is read is the one nearest to the time."""
+    wire = vendor(room(lists=lambda _: LONG))
+    found = await read(source(wire), at=T - 32_000.0)
+    assert {span_of(r) for r in wire.requests[2:]} == {Span(BEGAN - 30, BEGAN - 30 + 3540)}
+    assert found.notes[1] == "no call of the channel ran at 2025-12-31T15:06:40Z: this is the nearest"
 
 
 async def test_of_a_call_that_is_over_the_last_minute_is_read_as_well() -> None:
@@ -421,15 +429,19 @@ async def test_the_cap_is_kept_to_the_request(requests: int) -> None:
     assert spent.spent == len(wire.requests) == requests
 
 
-async def test_another_domain_is_one_of_the_requests() -> None:
+@pytest.mark.parametrize(
+    ("requests", "expected"),
+    [(2, ["lists", "sessions"]), (5, ["lists", "sessions", "sessions", "statistics/time", "metrics"])],
+)
+async def test_another_domain_is_one_of_the_requests(requests: int, expected: list[str]) -> None:
     """The cap holds for all that leaves."""
     wire = vendor(room(1000))
     answers = wire.respond
     wire.respond = lambda r: answer(b"", status=502, at=T) if len(wire.requests) == 2 else answers(r)
     spent = purse(1000)
-    assert await source(wire).read_call(wish(requests=5), spent) is not None
-    assert asked(wire) == ["lists", "sessions", "sessions", "statistics/time", "metrics"]
-    assert spent.spent == 5
+    assert await source(wire).read_call(wish(requests=requests), spent) is not None
+    assert asked(wire) == expected
+    assert spent.spent == requests
 
 
 async def test_pages_end_where_one_repeats_and_where_enough_are_listed() -> None:

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.providers.agora.stage import CALLS, T, body, call, listed, purse, query, series, session, source, vendor
-from tests.providers.doubles import APP, FakePurse, HandClock, answer
+from tests.providers.doubles import APP, FakePurse, HandClock, Vendor, answer
 from watcher.errors import ProviderError, Reason
 from watcher.model import Answer, Points, Source, Span
 from watcher.providers.agora.source import AgoraSource
@@ -318,7 +318,7 @@ async def test_a_spent_budget_makes_the_sample_smaller() -> None:
     ],
 )
 async def test_a_call_that_ends_while_it_is_sampled_is_left_out(gone: object) -> None:
-    """Of its sessions or of its metrics the vendor knows nothing more; the others are the sample."""
+    """Of its sessions or of its metrics the vendor knows nothing, or nothing readable; the others are the sample."""
     for path in ("sessions", "metrics"):
         own = town(a=[native("A", 2.0)], b=[native("B1", 4.0), native("B2", 4.0)])
         usual = own[path]
@@ -326,7 +326,37 @@ async def test_a_call_that_ends_while_it_is_sampled_is_left_out(gone: object) ->
         agora = source(vendor(own))
         found = await agora.look(query(agora), None, purse(5))
         assert set(points(found, "video_packet_loss_ratio").value) == {0.02}
-        assert found.oddities == {"call_gone": 1}
+        assert found.oddities == {"unreadable" if gone == b"<html>" else "call_gone": 1}
+
+
+def failing(path: str, failure: int | Exception, *ill: str) -> tuple[Vendor, AgoraSource]:
+    """A vendor of three calls that fails on one path of some of them."""
+    own = town(a=[native("A", 2.0)], b=[native("B1", 4.0), native("B2", 4.0)], c=[native("C", 3.0)])
+    usual = own[path]
+
+    def fail(request: httpx.Request) -> Any:
+        if request.url.params["call_id"] not in ill:
+            return usual(request)
+        if isinstance(failure, Exception):
+            raise failure
+        return answer(b"", status=failure, at=T)
+
+    wire = vendor(own | {path: fail})
+    return wire, source(wire, call_inspector=CALLS | {"calls": 3})
+
+
+@pytest.mark.parametrize("failure", [503, httpx.ReadTimeout("slow"), httpx.ReadError("reset")])
+@pytest.mark.parametrize("path", ["sessions", "metrics"])
+async def test_a_vendor_that_stops_answering_leaves_what_was_read(failure: int | Exception, path: str) -> None:
+    """The calls before are the sample, and nothing more is tried; where there were none, the look has failed."""
+    wire, agora = failing(path, failure, "a", "c")
+    found = await agora.look(query(agora), None, purse(9))
+    assert (found.asked, found.oddities) == (ASKED, {"unread": 2})
+    assert set(points(found, "video_packet_loss_ratio").value) == {0.04}
+    assert not [r for r in wire.requests if r.url.params.get("call_id") == "c"]
+    _, agora = failing(path, failure, "b")
+    with pytest.raises(ProviderError):
+        await agora.look(query(agora), None, purse(9))
 
 
 async def test_all_calls_gone_at_once_is_a_failure() -> None:

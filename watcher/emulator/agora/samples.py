@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -103,17 +104,17 @@ class Samples:
         if session.speaker:
             for mid, metric in _UPLINK[session.product].items():
                 yield Series(mid, 0, *clock.kept(self._loss(session, metric, clock, bits(key, mid))))
-        for peer in self._peers(session):
-            heard = bits(key, peer.uid)
-            both = (peer.joined, peer.left if peer.left is not None else self._fresh + 1)
+        for uid, same in groupby(self._peers(session), key=lambda peer: peer.uid):  # once, however often they rejoined
+            heard = bits(key, uid)
+            stays = [(peer.joined, peer.left if peer.left is not None else self._fresh + 1) for peer in same]
             for mid, base in _RECEIVED.items():
-                yield Series(mid, peer.uid, *clock.kept(clock.around(base, bits(heard, mid)), *both))
+                yield Series(mid, uid, *clock.kept(clock.around(base, bits(heard, mid)), *stays))
             for mid, metric in _END_TO_END[session.product].items():
                 lost = self._loss(session, metric, clock, bits(heard, mid))
-                yield Series(mid, peer.uid, *clock.kept(lost, *both))
+                yield Series(mid, uid, *clock.kept(lost, *stays))
             for mid, metric in _FREEZE[session.product].items():
                 frozen = clock.gathered(self._freezes(session, metric, clock, bits(heard, mid)))
-                yield Series(mid, peer.uid, *clock.kept(frozen, *both))
+                yield Series(mid, uid, *clock.kept(frozen, *stays))
 
     def _mid(self, mid: int) -> int:
         """The dossier's number, or the swapped one of its other reading."""
@@ -189,7 +190,9 @@ class _Clock:
         before = np.concatenate(([0.0], np.maximum.accumulate(kept)[:-1]))
         return np.where(self.there, sums - before, 0.0)
 
-    def kept(self, values: Floats, since: int = 0, until: int = 1 << 62) -> tuple[Ints, Floats]:
-        """The reports that came, in the window and in [since, until)."""
-        inside = self.there & (self.at >= max(self.start, since)) & (self.at < min(self.end, until))
+    def kept(self, values: Floats, *stays: tuple[int, int]) -> tuple[Ints, Floats]:
+        """The reports that came in the window; where `stays` are given, in one of their [since, until)."""
+        inside = self.there & (self.at >= self.start) & (self.at < self.end)
+        if stays:
+            inside &= np.any([(self.at >= since) & (self.at < until) for since, until in stays], axis=0)
         return self.at[inside], values[inside]

@@ -44,8 +44,9 @@ class Oddity(StrEnum):
     NO_ROWS = "no_rows"  # a success without the rows that it is about
     UNLISTED = "unlisted"  # calls beyond the pages that the user allows: older than those listed, maybe over
     CALL_GONE = "call_gone"  # a sampled call that the vendor no longer has
+    UNREADABLE = "unreadable"  # an answer about a sampled call that is no JSON
     HALVED = "halved"  # an answer too large to read: the next asks for half as many users
-    UNREAD = "unread"  # left out, because the budget of this look was spent
+    UNREAD = "unread"  # left out, because the budget was spent or the vendor had stopped answering
     LOSS_UNIT = "loss_unit"  # packet loss that is hardly, or not at all, in the unit that is configured
     OTHER_NAME = "other_name"  # the vendor knows a metric by its other spelling
     EMPTY_HOUR = "empty_hour"  # an hour in which every join is said to have failed, as of one without any: dropped

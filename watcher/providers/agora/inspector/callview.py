@@ -128,6 +128,8 @@ class CallViews:
         yield f"Call Inspector is {late} s behind on {self._plan}"
         if not page.page.last:
             yield f"only the newest {len(page.calls)} of {page.page.total} calls of the channel were listed"
+        if wish.at is not None and not call.runs_in(math.floor(wish.at), math.floor(wish.at) + 1):
+            yield f"no call of the channel ran at {rfc3339(wish.at)}: this is the nearest"
         if span.start >= span.end:
             young = call.created > self._edge.oldest(self._limits.calls)
             yield "nothing of the call is told yet: ask again in a minute" if young else "the call is no longer kept"

@@ -7,9 +7,9 @@ is about the same minutes and is judged once. Spreading the same requests evenly
 picture that is complete only a round later, twice as late at worst for the same money.
 
 What a look answers for is everything since the last one, at most an hour, up to the vendor's delay. The newest minute
-is read again. Where the budget ends early, the sample is what was read, and smaller; where nothing was, nothing is
-answered for and the next look begins where this one did. A call that the vendor no longer has is left out; a project
-without calls is an answer with nothing in it.
+is read again. Where the budget ends early, or the vendor stops answering, the sample is what was read, and smaller;
+where nothing was, nothing is answered for and the next look begins where this one did. A call that the vendor no longer
+has is left out; a project without calls is an answer with nothing in it.
 
 The share of the sample is said with everything it shows, for the minute that is judged (`share`): as the signal
 `sampled_users_ratio`, and in every message.
@@ -43,8 +43,16 @@ FIRST = 600  # seconds back of a project that was never looked at
 REACH = float(MOST - SETTLE * WIDTH - WIDTH - 10)  # the longest gap between looks that loses nothing
 
 _WORST = 3  # calls named in a message
-_GONE = frozenset({Reason.REQUEST, Reason.TOO_OLD, Reason.OTHER, Reason.MALFORMED})
-"""What the vendor may say of one call that is no longer there; everything else is about the account."""
+_OF_A_CALL = {
+    Reason.REQUEST: Oddity.CALL_GONE,
+    Reason.TOO_OLD: Oddity.CALL_GONE,
+    Reason.OTHER: Oddity.CALL_GONE,
+    Reason.MALFORMED: Oddity.UNREADABLE,
+}
+"""What the vendor may say of one call, mostly one that is no longer there."""
+
+_AWAY = frozenset({Reason.TIMEOUT, Reason.SERVER, Reason.NETWORK})
+"""The vendor has stopped answering: what it told before still holds. Everything else is about the account."""
 
 
 @dataclass(slots=True)
@@ -155,7 +163,7 @@ class CallSample:
         return list(found.values()), unseen
 
     async def _sample(self, running: list[Call], asked: Span, purse: Purse, sampled: _Sampled, tally: Tally) -> bool:
-        """Read the chosen calls; False where the budget ended before the last of them."""
+        """Read the chosen calls; False where the budget, or the vendor's service, ended before the last of them."""
         chosen = choice.calls(running, self._settings.first, self._settings.calls)
         refused: ProviderError | None = None
         gone = 0
@@ -165,8 +173,11 @@ class CallSample:
             except ProviderError as error:
                 if error.reason is Reason.TOO_LARGE:
                     self._halve(tally)
-                elif error.reason in _GONE:
-                    tally[Oddity.CALL_GONE] += 1
+                elif error.reason in _OF_A_CALL:
+                    tally[_OF_A_CALL[error.reason]] += 1
+                elif error.reason in _AWAY and sampled.calls:
+                    tally[Oddity.UNREAD] += len(chosen) - number
+                    return False
                 else:
                     raise
                 refused, gone = error, gone + 1
