@@ -18,7 +18,7 @@ from watcher.errors import ProviderError
 from watcher.model import Purse, Split
 
 T = TypeVar("T")
-Told = Callable[[T], float | None]
+When = Callable[[T], float | None]
 
 MOST_REQUESTS = 200  # for one question
 MOST_STAYS = 2_000  # of one call that are kept
@@ -147,15 +147,23 @@ class CallReader(Protocol):
         ...
 
 
-def nearest(found: Iterable[T], at: float | None, began: Told[T], ended: Told[T]) -> T | None:
-    """The call that ran at an instant, else the last before it, else the first after; the latest without one.
+def nearest(found: Iterable[T], at: float | None, began: When[T], ended: When[T]) -> T | None:
+    """The call that ran at an instant, else the last one before it, else the first after; the newest without one.
 
-    Of several the one that began last. A beginning that is not told is before everything, such an end after it.
+    Of several that ran the one that began last. A beginning that is not told is before all, an end that is not, after.
     """
-    known = sorted(found, key=lambda one: began(one) or 0.0)
-    if at is None:
-        return known[-1] if known else None
-    before = [one for one in known if (began(one) or 0.0) <= at]
-    running = [one for one in before if (end := ended(one)) is None or end > at]
-    chosen = running or before or known[:1]
-    return chosen[-1] if chosen else None
+
+    def away(one: T) -> tuple[int, float, float]:
+        start, end = began(one) or 0.0, ended(one)
+        if at is None or (start <= at and (end is None or end > at)):
+            return 0, 0.0, -start
+        if end is not None and end <= at:
+            return 1, at - end, -start
+        return 2, start - at, -start
+
+    return min(found, key=away, default=None)
+
+
+def ran(view: CallView, at: float) -> bool:
+    """Whether a call ran at an instant, as far as its beginning and end are told."""
+    return (view.began or 0.0) <= at and (view.ended is None or view.ended > at)

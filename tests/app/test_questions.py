@@ -83,6 +83,7 @@ class House:
     """One account's questions at noon."""
 
     def __init__(self, store: SqliteStore, *, source: Source | None = None) -> None:
+        self.store = store
         self.clock = HandClock(NOON)
         self.source = Rooms(self.clock)
         self.ledger: Ledger = ledger(store, self.clock)
@@ -222,12 +223,40 @@ async def test_a_refusal_halfway_is_believed_too(house: House) -> None:
     assert house.questions.oddities == {"odd": 2}
 
 
+@pytest.mark.parametrize(("at", "ran"), [(NOON - 61, False), (NOON - 60, True), (NOON - 1, True), (NOON, False)])
+async def test_a_call_that_did_not_run_then_says_so(house: House, at: float, ran: bool) -> None:
+    """It is the nearest to what was asked for; where neither beginning nor end is told, nothing is said."""
+    house.source.view = CallView(call="c1", began=NOON - 60, ended=NOON, notes=("late",))
+    notes = (await house.told(at=at)).view.notes
+    said = f"no call of it ran at {rfc3339(at)}: this is the nearest"
+    assert notes == (("late",) if ran else (said, "late"))
+    assert (await house.told()).view.notes == ("late",)
+    house.source.view = CallView(call="c1")
+    assert (await house.told(at=at)).view.notes == ()
+
+
+async def test_a_request_that_never_left_is_none(house: House) -> None:
+    """What is handed back is not counted, in the ledger or in the answer, and only once."""
+
+    class Declines(Rooms):
+        async def read_call(self, wish: CallWish, purse: Purse) -> CallView | None:
+            await purse.refund()
+            await purse.refund()
+            return None
+
+    made = House(house.store, source=Declines(house.clock))
+    await made.ledger.open()
+    assert (await made.refused(404)).endswith("it took 0 requests")
+    assert (made.questions.requests, made.spent()) == (0, 1), "granted, and given back"
+
+
 async def test_a_call_that_nobody_knows(house: House) -> None:
     """It says what it cost."""
     house.source.view = None
     said = await house.refused(404, requests=2, at=NOON)
     assert "no call 'room'" in said
-    assert said.endswith("at that time; it took 2 requests")
+    assert " at that time, or not yet: " in said
+    assert said.endswith("it took 2 requests")
 
 
 async def test_a_fault_of_ours_costs_that_answer_only(house: House) -> None:
@@ -294,7 +323,7 @@ def test_an_instant_is_read_or_refused() -> None:
 
 @pytest.mark.parametrize(
     ("at", "expected"),
-    [(None, "c"), (5, "long"), (8, "long"), (12, "a"), (15, "a"), (25, "b"), (33, "last"), (45, "c"), (99, "c")],
+    [(None, "c"), (5, "long"), (8, "long"), (12, "a"), (15, "a"), (25, "b"), (33, "b"), (45, "c"), (99, "c")],
 )
 def test_the_call_that_is_meant(at: float | None, expected: str) -> None:
     """That which ran, else the last before, else the first after; the latest of those that overlap."""

@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Generic, TypeVar, cast
 
@@ -29,7 +29,7 @@ from watcher.app.recorder import Recorder
 from watcher.budget.ledger import Ledger
 from watcher.budget.purse import LookPurse
 from watcher.budget.quota import Refusal
-from watcher.calls import CallReader, CallView, CallWish
+from watcher.calls import CallReader, CallView, CallWish, ran
 from watcher.clock import DAY, Clock, hhmm, real_deadline, real_monotonic, rfc3339
 from watcher.errors import ProviderError, Reason, Refused, StoreError, clip
 from watcher.groups import GroupReader, GroupView, GroupWish
@@ -126,9 +126,13 @@ class Questions:
             self._count(Outcome.UNKNOWN)
             when = "" if wish.at is None else " at that time"
             what = f"the vendor knows of no call {clip(wish.channel, 100)!r} in project {project}{when}"
-            raise Refused(404, f"{what}; it took {told.requests} {'request' if told.requests == 1 else 'requests'}")
+            cost = f"{told.requests} request{'' if told.requests == 1 else 's'}"
+            raise Refused(404, f"{what}, or not yet: a call shows some minutes late; it took {cost}")
         self._count(Outcome.TOLD)
-        return cast("Told[CallView]", told)
+        view = told.view
+        if wish.at is not None and not ran(view, wish.at):
+            view = replace(view, notes=(f"no call of it ran at {rfc3339(wish.at)}: this is the nearest", *view.notes))
+        return replace(cast("Told[CallView]", told), view=view)
 
     async def groups(
         self, signal: str, *, by: str, project: str, product: str, until: float | None, days: int, country: str
@@ -307,6 +311,11 @@ class _Purse(LookPurse):
         self.spent = 1
         self._until = until
         self._spares = spares
+
+    async def refund(self) -> None:
+        """See `model.Purse`."""
+        self.spent -= self._last is not None
+        await super().refund()
 
     async def spend(self) -> bool:
         """See `model.Purse`."""

@@ -13,8 +13,6 @@ from tests.providers.doubles import APP, FakePurse, HandClock, Vendor, answer
 from watcher.calls import MOST_STAYS, Bucket, CallReader, CallView, CallWish, Minute, OtherCall
 from watcher.errors import ProviderError, Reason, Refused
 from watcher.model import Dimension, Group, Span
-from watcher.providers.agora.inspector.callview import nearest
-from watcher.providers.agora.inspector.rows import Call
 from watcher.providers.agora.inspector.settings import CALL_PLANS
 from watcher.providers.agora.source import AgoraSource
 
@@ -183,28 +181,6 @@ async def test_native_and_web_each_by_their_own_loss() -> None:
 # ── which call ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def ran(id_: str, created: int, destroyed: int | None) -> Call:
-    """A call that ran then, or still does."""
-    return Call(
-        id=id_, channel="room", created=created, destroyed=destroyed, finished=destroyed is not None,
-        peak_users=1, all_users=1, audio_freeze=None, video_freeze=None,
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("at", "expected"),
-    [(None, "d"), (50, "a"), (100, "a"), (150, "a"), (199, "a"), (200, "a"), (299, "a"), (300, "b"), (350, "b"),
-     (420, "c"), (499.5, "c"), (500, "c"), (899, "c"), (1e9, "d")],
-)  # fmt: skip
-def test_the_call_that_ran_then(at: float | None, expected: str) -> None:
-    """Else the last one before, else the first one after; of two that ran the newer; without a time the newest."""
-    calls = [ran("b", 300, 500), ran("a", 100, 200), ran("d", 900, None), ran("c", 400, 500)]
-    found = nearest(calls, at)
-    assert found is not None
-    assert found.id == expected
-    assert nearest([], at) is None
-
-
 async def test_the_other_calls_of_the_channel() -> None:
     """The nearest twenty, the newest first; rows of another channel are none of them, and counted."""
     rows = [
@@ -298,12 +274,11 @@ async def test_of_a_long_call_the_hour_around_the_time_is_read(at: float | None,
     assert found.notes == (LATE, f"figures of {said} UTC, of a call that began 15:39")
 
 
-async def test_a_call_that_did_not_run_then_is_only_the_nearest() -> None:
-    """And says so; the part that is read is the one nearest to the time."""
+async def test_of_a_call_that_did_not_run_then_the_nearest_part_is_read() -> None:
+    """From its beginning, where that was later."""
     wire = vendor(room(lists=lambda _: LONG))
-    found = await read(source(wire), at=T - 32_000.0)
+    await read(source(wire), at=T - 32_000.0)
     assert {span_of(r) for r in wire.requests[2:]} == {Span(BEGAN - 30, BEGAN - 30 + 3540)}
-    assert found.notes[1] == "no call of the channel ran at 2025-12-31T15:06:40Z: this is the nearest"
 
 
 async def test_of_a_call_that_is_over_the_last_minute_is_read_as_well() -> None:

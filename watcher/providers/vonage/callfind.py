@@ -10,15 +10,15 @@ times as long as the one before, until one holds a meeting: one span of all that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
-from watcher.calls import CallWish
-from watcher.clock import DAY, HOUR, hhmm
+from watcher.calls import CallWish, nearest
+from watcher.clock import DAY, HOUR
 from watcher.errors import ProviderError, Reason
 from watcher.providers.vonage import documents, readings, wire
 from watcher.providers.vonage.client import OutOfBudget, Talk, VendorRefusal
 from watcher.providers.vonage.refusals import Action
+from watcher.providers.vonage.roster import OPEN
 from watcher.providers.vonage.rows import AHEAD, NEVER
 from watcher.providers.vonage.settings import RETENTION, Project
 from watcher.providers.vonage.wire import Oddity
@@ -65,7 +65,8 @@ class Finder:
             raise refusal.error() from refusal
         if not listed:
             return None
-        meeting = self._chosen(listed)
+        meeting = nearest(listed, self._wish.at, lambda one: one.began / 1000, _end)
+        assert meeting is not None
         return meeting, tuple(other for other in listed if other is not meeting)
 
     async def _meetings(self, session: str) -> list[Meeting]:
@@ -131,15 +132,9 @@ class Finder:
             users, subscribers = _count(meeting.connections), _count(meeting.subscribers)
             found[meeting.meeting_id, began] = Meeting(meeting.meeting_id, began, ended, users, subscribers)
 
-    def _chosen(self, listed: Sequence[Meeting]) -> Meeting:
-        """The last that began by the wished time, which runs then if any does; else the next."""
-        at = self._at * 1000
-        before = [meeting for meeting in listed if meeting.began <= at]
-        chosen = before[-1] if before else listed[0]
-        if self._wish.at is not None and not chosen.began <= at <= chosen.ended:
-            which = "the last before" if before else "the next after"
-            self._notes.append(f"no meeting ran at {hhmm(self._at)} UTC: this is {which} it")
-        return chosen
+
+def _end(meeting: Meeting) -> float | None:
+    return None if meeting.ended == OPEN else meeting.ended / 1000
 
 
 def _count(parties: wire.Parties | None) -> int | None:

@@ -75,6 +75,7 @@ class Reading:
     people: dict[str, Person] = field(default_factory=dict)
     streams: dict[tuple[str, str], Stream] = field(default_factory=dict)  # by kind and id; numbered in this order
     cropped: int = 0  # streams of which not all rows were read
+    refusal: ProviderError | None = None  # what ended the reading early
     grid: Grid = field(default_factory=Grid)
 
 
@@ -139,9 +140,10 @@ class Inquiry:
                 why = "the budget or the time for this question was over"
             except VendorRefusal as refusal:
                 too_large = refusal.action is Action.SMALLER
-                why = "even small pages are too large for the vendor" if too_large else str(refusal.error())
+                reading.refusal = None if too_large else refusal.error()
+                why = "even small pages are too large for the vendor" if too_large else str(reading.refusal)
             except ProviderError as error:
-                why = str(error)
+                reading.refusal, why = error, str(error)
             else:
                 continue
             self._notes.append(f"stopped at the {kind}, not all of them were read: {why}")

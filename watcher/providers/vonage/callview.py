@@ -97,6 +97,7 @@ def view(reading: Reading, *, user: str, channel: str, scale: Scale) -> CallView
         breakdowns=() if user else tuple(_breakdowns(parties, streams)),
         others=_others(reading),
         notes=(*_remarks(scale, stays, user=user), *reading.notes),
+        refusal=reading.refusal,
         oddities={str(oddity): count for oddity, count in reading.tally.items() if count},
     )
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterator
 
-from watcher.calls import MOST_STAYS, Breakdown, CallView, CallWish, Minute, OtherCall, Spread, Stay
+from watcher.calls import MOST_STAYS, Breakdown, CallView, CallWish, Minute, OtherCall, Spread, Stay, nearest
 from watcher.clock import DAY, HOUR, day_start, hhmm, rfc3339
 from watcher.errors import ProviderError, Reason
 from watcher.model import Purse, Span
@@ -54,7 +54,7 @@ class CallViews:
         page = await self._listed(app_id, wish, allowance, tally)
         calls = [call for call in page.calls if call.channel in ("", wish.channel)]
         tally[Oddity.UNASKED] += len(page.calls) - len(calls)
-        call = nearest(calls, wish.at)
+        call = nearest(calls, wish.at, lambda call: call.created, lambda call: call.ended)
         if call is None:
             return None
         span = self._span(call, wish.at)
@@ -128,8 +128,6 @@ class CallViews:
         yield f"Call Inspector is {late} s behind on {self._plan}"
         if not page.page.last:
             yield f"only the newest {len(page.calls)} of {page.page.total} calls of the channel were listed"
-        if wish.at is not None and not call.runs_in(math.floor(wish.at), math.floor(wish.at) + 1):
-            yield f"no call of the channel ran at {rfc3339(wish.at)}: this is the nearest"
         if span.start >= span.end:
             young = call.created > self._edge.oldest(self._limits.calls)
             yield "nothing of the call is told yet: ask again in a minute" if young else "the call is no longer kept"
@@ -145,19 +143,6 @@ class CallViews:
         if unit.doubted:
             doubt = "left out" if unit.wrong else "doubted"
             yield f"packet loss is {doubt}: its values do not fit `loss: {self._settings.loss}` in `call_inspector`"
-
-
-def nearest(calls: Collection[Call], at: float | None) -> Call | None:
-    """The call that ran at a time, else the last one before it, else the first one after; the newest without a time."""
-
-    def distance(call: Call) -> tuple[int, float]:
-        if at is None or call.runs_in(math.floor(at), math.floor(at) + 1):
-            return 0, 0.0
-        if call.ended is not None and call.ended <= at:
-            return 1, at - call.ended
-        return 2, call.created - at
-
-    return min(calls, key=lambda call: (*distance(call), -call.created, call.id), default=None)
 
 
 def _uid(user: str) -> int | None:
@@ -190,6 +175,7 @@ def _view(reading: Reading, *, others: tuple[OtherCall, ...], told: bool, notes:
         breakdowns=(Breakdown(signal=reading.frozen, splits=tuple(reading.splits)),) if reading.splits else (),
         others=others,
         notes=notes,
+        refusal=reading.refusal,
         oddities={str(oddity): count for oddity, count in reading.tally.items() if count},
     )
 

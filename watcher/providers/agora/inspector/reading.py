@@ -115,6 +115,7 @@ class Reading:
     buckets: tuple[Bucket, ...] = ()
     splits: list[Split] = field(default_factory=list)
     answered: bool = False  # whether the vendor said who was there
+    refusal: ProviderError | None = None  # what ended the reading early
     _remarks: list[str] = field(default_factory=list)
     _unasked: list[str] = field(default_factory=list)
     _why: str = "the requests or the time allowed were spent"
@@ -243,7 +244,7 @@ class Reading:
             self._refused = error.reason
             self._remarks.append(f"{what}: {error}")
             if error.reason not in _OF_ONE:
-                self._over, self._why = True, "the vendor failed"
+                self._over, self._why, self.refusal = True, "the vendor failed", error
             return None
 
     async def _granted(self) -> bool:
