@@ -30,7 +30,7 @@ def limit_at(world: World, part: Part, baseline: Baseline, rule: Rule, t: int) -
     """The median of the reference and the larger of its spread and the least that matters."""
     length = -(-baseline.slot // world.width) * world.width
     begins = list(reference(part, baseline, rule, t, world.width, length))
-    means = [m for b in begins if (m := slot_mean(world, rule, b, length)) is not None]
+    means = [m for b in begins if b is not None and (m := slot_mean(world, rule, b, length)) is not None]
     if 2 * len(means) < len(begins):
         return None
     normal = statistics.median(means)
@@ -39,8 +39,8 @@ def limit_at(world: World, part: Part, baseline: Baseline, rule: Rule, t: int) -
     return normal + room if part.level.above else normal - room
 
 
-def reference(part: Part, baseline: Baseline, rule: Rule, t: int, width: int, length: int) -> Iterator[int]:
-    """Where the slots begin that say what is normal at event time `t`."""
+def reference(part: Part, baseline: Baseline, rule: Rule, t: int, width: int, length: int) -> Iterator[int | None]:
+    """Where the slots begin that say what is normal at event time `t`; None for those that never were."""
     count = baseline.span // length
     if not baseline.period:
         looks = -(-part.aggregate.seconds // width) * width
@@ -50,8 +50,9 @@ def reference(part: Part, baseline: Baseline, rule: Rule, t: int, width: int, le
     wall = clock(t - width, baseline.zone)
     hour = wall // baseline.span * baseline.span
     for cycle in range(1, baseline.cycles + 1):
-        begin = instant(hour - cycle * baseline.period, baseline.zone) // length * length
-        yield from (begin + i * length for i in range(count))
+        for i in range(count):
+            begin = instant(hour - cycle * baseline.period + i * length, baseline.zone)
+            yield None if begin is None else begin // length * length
 
 
 def clock(at: int, zone: str) -> int:
@@ -60,10 +61,10 @@ def clock(at: int, zone: str) -> int:
     return int(shown.timestamp())
 
 
-def instant(wall: int, zone: str) -> int:
-    """When a clock on the wall showed that; where it was put forward over it, as if that came later."""
-    shown = datetime.fromtimestamp(wall, UTC).replace(tzinfo=ZoneInfo(zone), fold=0)
-    return int(shown.timestamp())
+def instant(wall: int, zone: str) -> int | None:
+    """When a clock on the wall showed that, at first; None where it was put forward over it."""
+    at = int(datetime.fromtimestamp(wall, UTC).replace(tzinfo=ZoneInfo(zone), fold=0).timestamp())
+    return at if clock(at, zone) == wall else None
 
 
 def slot_mean(world: World, rule: Rule, begin: int, length: int) -> float | None:

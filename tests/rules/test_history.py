@@ -172,6 +172,35 @@ def test_the_same_hour_of_the_week_in_any_zone_whatever_its_clocks_did_meanwhile
     assert normal == shown(now)
 
 
+AROUND = {  # a zone, and instants at which its clocks were put forward or back
+    "Europe/Berlin": ("2025-03-30T01:00", "2025-10-26T01:00", "2026-03-29T01:00", "2026-10-25T01:00"),
+    "America/New_York": ("2025-03-09T07:00", "2025-11-02T06:00", "2026-03-08T07:00", "2026-11-01T06:00"),
+    "America/St_Johns": ("2025-03-09T05:30", "2025-11-02T04:30", "2026-03-08T05:30", "2026-11-01T04:30"),
+    "Australia/Lord_Howe": ("2025-04-05T15:00", "2025-10-04T15:30", "2026-04-04T15:00", "2026-10-03T15:30"),
+    "Asia/Kathmandu": ("2025-03-30T01:00", "2026-10-25T01:00"),
+    "UTC": ("2025-03-30T01:00", "2026-10-25T01:00"),
+}
+
+
+@pytest.mark.parametrize(("zone", "change"), [(zone, change) for zone in AROUND for change in AROUND[zone]])
+def test_one_week_before_is_that_hour_of_that_day_and_no_other(zone: str, change: str) -> None:
+    """Every hour of two weeks after the clocks changed, against the hour that the wall showed seven days before: in its
+    first run where it came twice, and of a week without that hour nothing is known."""
+    begin = at(change) // HOUR * HOUR - 9 * 86_400
+    every = range(begin, begin + 24 * 86_400, SLOT)
+
+    def shown(instant: int) -> tuple[int, int, int]:
+        wall = datetime.fromtimestamp(instant, ZoneInfo(zone))
+        return wall.toordinal(), wall.hour, wall.fold
+
+    number = {hour: float(n) for n, hour in enumerate(sorted({shown(instant) for instant in every}))}
+    slots = past({instant: number[shown(instant)] for instant in every})
+    starts = np.arange(begin + 8 * 86_400, begin + 24 * 86_400, HOUR // 2)
+    normal, _ = limits(slots, replace(WEEKS, zone=zone, cycles=1), above=True, starts=starts, before=0)
+    hours_ = [shown(start) for start in starts.tolist()]
+    np.testing.assert_array_equal(normal, [number.get((day - 7, hour, 0), np.nan) for day, hour, _ in hours_])
+
+
 def test_a_history_is_bounded() -> None:
     """It keeps as many slots as it reaches back, the newest."""
     history = History(width=20, slot=SLOT, reach=10 * SLOT)

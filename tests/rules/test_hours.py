@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -13,7 +13,7 @@ from tests.rules.series import answer, rule, series
 from tests.rules.test_semantics import LONG_AGO, short
 from watcher.model import Cause
 from watcher.rules.engine import Engine
-from watcher.rules.hours import Hours, Weekly
+from watcher.rules.hours import NEVER, Hours, Weekly, instants
 from watcher.rules.settings import Judging
 
 BERLIN = "Europe/Berlin"
@@ -66,6 +66,30 @@ def test_the_hour_that_is_skipped_does_not_occur() -> None:
     windows = np.arange(at("2026-03-29T00:00:00"), at("2026-03-29T12:00:00"), 20)
     assert not skipped.hold(windows).any()
     assert int(span.hold(windows).sum()) * 20 == 3 * 3600
+
+
+@pytest.mark.parametrize(
+    "zone",
+    [
+        "Europe/Berlin",
+        "America/New_York",
+        "America/St_Johns",
+        "Australia/Lord_Howe",
+        "Pacific/Chatham",
+        "Asia/Kathmandu",
+        "UTC",
+    ],
+)
+def test_when_a_wall_clock_showed_that(zone: str) -> None:
+    """Every quarter of an hour of two years, against the standard library; what was skipped was never."""
+    quarters = [datetime(2025, 1, 1) + timedelta(minutes=15 * n) for n in range(2 * 365 * 96)]  # noqa: DTZ001 - a wall
+    expected = []
+    for wall in quarters:
+        instant = wall.replace(tzinfo=ZoneInfo(zone)).timestamp()
+        there = datetime.fromtimestamp(instant, ZoneInfo(zone)).replace(tzinfo=None) == wall
+        expected.append(int(instant) if there else NEVER)
+    shown = np.array([int(wall.replace(tzinfo=UTC).timestamp()) for wall in quarters])
+    assert instants(zone, shown).tolist() == expected
 
 
 def test_the_hour_that_comes_twice_counts_twice() -> None:

@@ -5,8 +5,9 @@ Built from what was recorded, not from what was remembered: the transitions' log
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from watcher.app.account import AccountLoop
@@ -111,11 +112,35 @@ def episodes(log: Iterable[Transition], told: Sequence[Notification], owed: Mapp
 
 
 def _of_one_alert(log: Sequence[Transition]) -> list[Episode]:
+    """What was said of an episode that a correction moved was not said again (`alerts.route.oblige`), so it counts as
+    said of the episode that is there instead: one of the correction's own that has a time in common with it."""
     standing: list[Transition] = []
-    for entry in log:
+    passed_on: dict[str, list[str]] = {}
+    for i, entry in enumerate(log):
         if entry.retracts is not None:
+            void = [e for e in standing if e.at >= entry.retracts]
             standing = [e for e in standing if e.at < entry.retracts]
+            instead = _folded([*standing, *_known_together(log[i:])], passed_on)
+            for old in _folded(void, passed_on):
+                heir = next((new for new in instead if _overlap(old, new)), None)
+                if heir is not None:
+                    passed_on.setdefault(heir.entries[0], []).extend(old.entries)
         standing.append(entry)
+    return _folded(standing, passed_on)
+
+
+def _known_together(log: Sequence[Transition]) -> Iterator[Transition]:
+    """A correction and what followed from it at once."""
+    yield log[0]
+    yield from takewhile(lambda e: e.known_at == log[0].known_at and e.retracts is None, log[1:])
+
+
+def _overlap(one: Episode, other: Episode) -> bool:
+    return all(a.ended_at is None or b.fired_at < a.ended_at for a, b in ((one, other), (other, one)))
+
+
+def _folded(standing: Sequence[Transition], passed_on: Mapping[str, Sequence[str]]) -> list[Episode]:
+    """The episodes of entries none of which is void, each with what was `passed_on` to its entries."""
     found: list[Episode] = []
     for entry in standing:
         if entry.state is State.FIRING and (not found or found[-1].ended_at is not None):
@@ -132,7 +157,8 @@ def _of_one_alert(log: Sequence[Transition]) -> list[Episode]:
         elif entry.state is not State.FIRING and found and found[-1].ended_at is None:
             found[-1].ended_at = entry.at
         if found:
-            found[-1].entries.append(f"{entry.alert_id}-{entry.seq}-")
+            own = f"{entry.alert_id}-{entry.seq}-"
+            found[-1].entries += [own, *passed_on.get(own, ())]
     return found
 
 

@@ -9,7 +9,8 @@ part of it: a baseline that left out its own incidents would depend on what was 
 *Normal* is the median of the reference slots, and the limit lies `spread` times 1.4826 MAD beyond it (for a normal
 distribution, so many standard deviations), but at least `at_least`: a series that never moved has no spread, and would
 else page for a hair. The reference is the same hour of the week in each of some weeks before, by the wall clock of a
-time zone, or the newest `span` seconds before the windows that are being judged, their `for` included. One odd week
+time zone, or the newest `span` seconds before the windows that are being judged, their `for` included. What daylight
+saving skipped in a week is not known of it, and of what it repeated the first counts. One odd week
 out of four, a holiday or an outage, moves a median little; a fault of half a trailing span is normal from then on.
 While less than half of the reference is known there is no limit, and the window is not judged.
 
@@ -26,7 +27,7 @@ import numpy as np
 
 from watcher.model import Floats, Ints
 from watcher.rules.aggregates import rolling
-from watcher.rules.hours import offsets
+from watcher.rules.hours import instants, offsets
 from watcher.rules.rule import Aggregate, Baseline, Kind
 
 MAX_SLOTS = 20_000  # of one series: 69 days of five minutes
@@ -205,8 +206,8 @@ def _reference(slots: Slots, baseline: Baseline, anchors: Ints) -> Ints:
     if not baseline.period:
         return anchors[:, None] // slots.length - 1 - within
     wall = (anchors[:, None] - baseline.period * np.arange(1, baseline.cycles + 1)).ravel()
-    begins = wall - offsets(baseline.zone, wall - offsets(baseline.zone, wall))
-    rows: Ints = (begins[:, None] // slots.length + within).reshape(len(anchors), baseline.cycles * len(within))
+    begins = instants(baseline.zone, (wall[:, None] + within * slots.length).ravel())
+    rows: Ints = (begins // slots.length).reshape(len(anchors), baseline.cycles * len(within))
     return rows
 
 

@@ -21,9 +21,11 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
+from watcher.clock import DAY
 from watcher.model import Ints
 
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+NEVER = -(2**62)  # an instant that is no time at all
 _QUARTER = 900  # seconds
 _MINUTES = 1440  # of a day
 _THURSDAY = 3  # the first day of 1970, counted from Monday
@@ -76,6 +78,17 @@ def offsets(zone: str, instants: Ints) -> Ints:
         return np.zeros(len(instants), dtype=np.int64)
     first, each = np.unique(instants // _QUARTER, return_inverse=True)
     return np.array([_offset(zone, quarter) for quarter in first.tolist()], dtype=np.int64).reshape(-1)[each]
+
+
+def instants(zone: str, shown: Ints) -> Ints:
+    """When a wall clock in `zone` showed that (seconds, as if it were UTC): at first, where it did so twice, and
+    `NEVER` where it was put forward over it. No zone changes its offset twice within three days."""
+    if zone == "UTC":
+        return shown
+    before, after = offsets(zone, shown - DAY), offsets(zone, shown + DAY)
+    early, late = shown - before, shown - after
+    later = np.where(offsets(zone, late) == after, late, NEVER)
+    return np.where(offsets(zone, early) == before, early, later)
 
 
 @lru_cache(maxsize=4096)

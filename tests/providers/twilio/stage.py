@@ -53,13 +53,16 @@ class Looks:
         self.answers: list[Answer] = []
         self.values: dict[str, dict[int, tuple[float, float]]] = {}
         self.covered: int | None = None
+        self.learned: str | None = None
         self.purse = FakePurse()
         self._transport = transport
         self.source = self.open()
 
     def open(self) -> TwilioSource:
         """A new client, as after a restart."""
-        self.source = open_source(self.settings, SIGNALS, clock=self.clock, transport=self._transport)
+        self.source = open_source(
+            self.settings, SIGNALS, clock=self.clock, learned=self.learned, transport=self._transport
+        )
         return self.source
 
     @property
@@ -76,6 +79,7 @@ class Looks:
         answer = await self.source.look(self.query, self.covered, self.purse)
         self.answers.append(answer)
         self.covered = max(answer.asked.end, self.covered or 0)
+        self.learned = answer.learned or self.learned
         for points in answer.points:
             assert points.weight is not None
             found = self.values.setdefault(points.series.signal, {})

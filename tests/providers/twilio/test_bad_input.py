@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -343,6 +344,67 @@ async def test_an_amended_row_moves_to_its_minute() -> None:
     await here.looks(12 * MINUTE)
     assert sorted(here.values["users"].values()) == [(0.0, 0.0), (1.0, 1.0)]
     assert sorted(here.values["participant_failure_ratio"].values()) == [(0.0, 0.0), (1.0, 1.0)]
+
+
+OTHER = "RM" + "2" * 32
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "found"),
+    [
+        pytest.param({}, {}, [0, 1], id="at once"),
+        pytest.param({"rooms": 400}, {}, [0, 1], id="once the list can be read"),
+        pytest.param({OTHER: (500, b"")}, {}, [0, 1], id="once the other room can be read"),
+        pytest.param(*[{OTHER: (500, b"")}] * 2, [1, 1], id="not while a room is broken"),
+        pytest.param(*[{OTHER: (404, b"")}] * 2, [1, 1], id="not where a room is gone"),
+        pytest.param(
+            *[{OTHER: (200, page("participants", [], "https://e.example.com"))}] * 2, [1, 1], id="not by a part"
+        ),
+        pytest.param(
+            *[{OTHER: (200, page("participants", [stay(participant_sid=7)]))}] * 2, [1, 1], id="not by a guess"
+        ),
+        pytest.param(*[{"rooms": "https://e.example.com/"}] * 2, [1, 1], id="not by the short list alone"),
+    ],
+)
+async def test_who_was_moved_while_nobody_looked_is_taken_back(
+    first: dict[str, Any], then: dict[str, Any], found: list[int]
+) -> None:
+    """A row is amended between two runs: its person counts in one minute only, once it is certain that nobody else is
+    in the old one. `first` and `then` say what is wrong half an hour and afterwards."""
+    now, amended = VirtualClock(epoch=NOON, jumping=True), False
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        wrong = {} if not amended else first if now.now() < NOON + HOUR else then
+        if "Participants" not in request.url.path:
+            if wrong.get("rooms") == 400:
+                return answer({"code": 20001}, status=400)
+            return answer(page("rooms", [room(), room(room_sid=OTHER)], wrong.get("rooms")))
+        sid = request.url.path.split("/")[4]
+        if sid == OTHER:
+            status, body = wrong.get(OTHER, (200, page("participants", [])))
+            return answer(body, status=status)
+        return answer(page("participants", [stay(leave_time=f"2026-01-01T11:{32 if amended else 30}:00Z")]))
+
+    here = Script(now, Vendor(respond))
+    await here.looks(30 * MINUTE)
+    assert list(here.values["users"].values()) == [(1.0, 1.0)]
+    amended = True
+    here.open()
+    while now.now() < NOON + 3 * HOUR:
+        with suppress(ProviderError):
+            await here.look()
+        await now.sleep_until(now.now() + MINUTE)
+    assert [users for _, (users, _) in sorted(here.values["users"].items())] == found
+
+
+async def test_a_note_of_what_is_on_record_that_cannot_be_read_is_none() -> None:
+    """Another version's, or damaged: nothing is taken back, and the looks go on."""
+    here = script()
+    for note in ("", "[1]", '{"acme/calls/calls": [0, "xyz"]}', '{"acme/calls/calls": [60, "' + "f" * 5000 + '"]}'):
+        here.learned, here.covered = note, int(NOON)
+        here.open()
+        await here.look()
+    assert list(here.values["users"].values()) == [(1.0, 1.0)]
 
 
 def test_rows_are_json() -> None:

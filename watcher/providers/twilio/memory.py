@@ -94,6 +94,11 @@ class Rooms:
         open_ones = (r for r in self._rooms.values() if r.since < before and not r.done)
         return any(not r.read and r.failures < _HOLDING for r in open_ones)
 
+    def complete(self, before: float) -> bool:
+        """Whether whoever was in a room that began by then is known: each was read to its end, none failed."""
+        begun = (r for r in self._rooms.values() if r.since <= before)
+        return all((r.read or r.done) and not (r.parts or r.failures) for r in begun)
+
     def was_read(self, room: Room, now: float, tally: Tally, *, whole: bool) -> None:
         room.read, room.failures, room.next_at = True, 0, now + AGAIN
         room.parts = 0 if whole else room.parts + 1
@@ -137,6 +142,7 @@ class Stays:
     def __init__(self, floor: int) -> None:
         self.floor = floor
         self.touched: set[int] = set()  # minutes that changed since they were last told
+        self.told: set[int] = set()  # minutes that have a point, from before a restart too
         self._minutes: dict[int, dict[str, Stay]] = {}
         self._starts: dict[str, int] = {}
 
@@ -171,6 +177,7 @@ class Stays:
         for sid in sids:
             del self._starts[sid]
         self.touched = {start for start in self.touched if start >= self.floor}
+        self.told = {start for start in self.told if start >= self.floor}
         return len(sids)
 
     def _take_out(self, sid: str) -> None:

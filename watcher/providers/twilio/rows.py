@@ -52,6 +52,16 @@ class Oddity(StrEnum):
 
 Tally = Counter[Oddity]
 
+HIDING = (  # what may have cost a room or somebody in it
+    Oddity.MISTYPED,
+    Oddity.NO_SID,
+    Oddity.NO_TIME,
+    Oddity.NOT_ASKED,
+    Oddity.UNKNOWN_WORD,
+    Oddity.NO_META,
+    Oddity.OVERFLOW,
+)
+
 _HUGE = 10**12  # no count or duration is so long; JSON has no bound
 _MAX_CLIENT = 40  # characters of a client's name: text of end users
 

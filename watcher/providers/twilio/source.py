@@ -1,11 +1,18 @@
-"""A Twilio account as the rest of the program sees it (port `model.Source`): each query goes to its project's watch."""
+"""A Twilio account as the rest of the program sees it (port `model.Source`): each query goes to its project's watch.
+
+After a restart a source is told again which minutes are on record, a bit for each, so that one which an amendment
+emptied meanwhile can be taken back.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Set
+from collections.abc import Mapping, Set
+from dataclasses import replace
+from typing import Annotated
 
 import httpx
+import msgspec
 
 from watcher.calls import CallReader, CallView, CallWish
 from watcher.clock import Clock
@@ -13,7 +20,7 @@ from watcher.model import Answer, Purse, Query, Source
 from watcher.providers import http
 from watcher.providers.twilio.callview import read_call
 from watcher.providers.twilio.client import LONGEST, Client
-from watcher.providers.twilio.queries import pool_of, queries, query_id
+from watcher.providers.twilio.queries import WIDTH, pool_of, queries, query_id
 from watcher.providers.twilio.settings import Project, TwilioAccount
 from watcher.providers.twilio.watch import Watch
 from watcher.providers.vendortime import VendorTime
@@ -28,7 +35,7 @@ def open_source(
     learned: str | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> TwilioSource:
-    """The source of an account that `check` accepts. Nothing is `learned` here. Raises `SecretMissing`."""
+    """The source of an account that `check` accepts. Raises `SecretMissing`."""
     for project in settings.projects:
         project.credential()[1].resolve()
     return TwilioSource(
@@ -36,8 +43,13 @@ def open_source(
         needed=needed,
         clock=clock,
         vendor_time=VendorTime(clock=clock, offset=offset),
+        on_record=_read(learned),
         connections=http.open_client(transport=transport),
     )
+
+
+_Bits = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{1,4096}$")]
+Marks = Mapping[str, tuple[int, str]]  # query -> the first minute, and in hexadecimal a bit for it and each after it
 
 
 class TwilioSource:
@@ -50,12 +62,14 @@ class TwilioSource:
         needed: Set[str],
         clock: Clock,
         vendor_time: VendorTime,
+        on_record: Marks,
         connections: httpx.AsyncClient,
     ) -> None:
         self._settings = settings
         self._vendor_time = vendor_time
         self._connections = connections
         self._queries = queries(settings, needed)
+        self._on_record = {query.id: on_record[query.id] for query in self._queries if query.id in on_record}
         self.watches = {
             query.id: Watch(
                 account=settings,
@@ -69,6 +83,7 @@ class TwilioSource:
                 ),
                 vendor_time=vendor_time,
                 clock=clock,
+                on_record=_minutes(on_record.get(query.id)),
             )
             for project, query in zip(settings.projects, self._queries, strict=True)
         }
@@ -79,7 +94,13 @@ class TwilioSource:
 
     async def look(self, query: Query, covered: int | None, purse: Purse) -> Answer:
         """See `model.Source`."""
-        return await self.watches[query.id].look(query, covered, purse)
+        watch = self.watches[query.id]
+        answer = await watch.look(query, covered, purse)
+        marks = _marks(watch.stays.told)
+        if marks == self._on_record.get(query.id):
+            return answer
+        self._on_record[query.id] = marks
+        return replace(answer, learned=msgspec.json.encode(self._on_record).decode())
 
     def call_pools(self, project: str) -> tuple[str, ...]:
         """See `calls.CallReader`."""
@@ -95,6 +116,24 @@ class TwilioSource:
 
     async def aclose(self) -> None:
         await self._connections.aclose()
+
+
+def _marks(minutes: Set[int]) -> tuple[int, str]:
+    first = min(minutes, default=0)
+    return first, f"{sum(1 << (start - first) // WIDTH for start in minutes):x}"
+
+
+def _minutes(marks: tuple[int, str] | None) -> frozenset[int]:
+    first, bits = (0, 0) if marks is None else (marks[0], int(marks[1], 16))
+    return frozenset(first + i * WIDTH for i in range(bits.bit_length()) if bits >> i & 1)
+
+
+def _read(note: str | None) -> Marks:
+    """Nothing where it is not readable: a foreign note must not stop the daemon."""
+    try:
+        return msgspec.json.decode(note or "{}", type=dict[str, tuple[int, _Bits]])
+    except msgspec.DecodeError:
+        return {}
 
 
 def _ports(source: TwilioSource) -> tuple[Source, CallReader]:

@@ -11,7 +11,9 @@ where the record ends, and must find it. One room that cannot be read holds back
 Memory does not outlive the process, and what is on record came from a memory that was whole. So after a restart the
 minutes of before are told again only once everything was read again: told in between, a minute of which a third is read
 would take back two thirds of an outage. The same holds where an answer was thrown away, as that of a clock that was
-ahead is: memory begins anew then, since the minutes in it count as told.
+ahead is: memory begins anew then, since the minutes in it count as told. A minute on record in which nobody is found is
+told as empty after a restart, once the list of all rooms and each room in it was read to its end without an oddity that
+could hide somebody: whoever was in it left in another, and would count twice.
 
 A room may run for a day and shows only when it is over, and rooms are listed by when they began. So the list that finds
 all is that of a day before the oldest minute in memory; it is read every quarter of an hour, since it is megabytes. In
@@ -48,7 +50,14 @@ class Watch:
     """One project's rooms, over all looks."""
 
     def __init__(
-        self, *, account: TwilioAccount, project: Project, client: Client, vendor_time: VendorTime, clock: Clock
+        self,
+        *,
+        account: TwilioAccount,
+        project: Project,
+        client: Client,
+        vendor_time: VendorTime,
+        clock: Clock,
+        on_record: frozenset[int] = frozenset(),
     ) -> None:
         self._delay = float(account.delay)
         self._kept = project.longest + SLACK
@@ -66,6 +75,9 @@ class Watch:
         self._told: int | None = None  # the end of the newest answer
         self._recorded_until = -math.inf  # event time before which nothing is told until everything was read again
         self._settled = 0  # event time up to which an absence was final
+        self._on_record = on_record  # minutes that an earlier run told
+        self._listed_all = False  # since memory began
+        self._takes_back = False  # minutes on record that are found empty, once everything was read again
         self._log = get("twilio").bind(account=account.name, project=project.name)
         self.rooms = Rooms()
         self.stays = Stays(0)
@@ -81,9 +93,15 @@ class Watch:
         whole = await self._list(talk, now)
         now = self._vendor_time.earliest()  # the first answer tells the vendor's time better
         self._latest = max(self._latest, now)
-        unread = await self._read(talk, now)
+        try:
+            unread = await self._read(talk, now)
+        finally:
+            self._takes_back = self._takes_back and not any(tally[oddity] for oddity in rows.HIDING)
         if not self._long_lists and not self.rooms.awaited(self._recorded_until):
             self._recorded_until = -math.inf
+        if self._takes_back and self._listed_all and self.rooms.complete(self._since):
+            self._takes_back = False
+            self.stays.touched |= self.stays.told
         tally[Oddity.UNREAD] += len(unread)
         answer = self._answer(query, covered, now, whole=whole, unread=unread, lost=lost, tally=tally)
         if whole and not unread:
@@ -100,6 +118,7 @@ class Watch:
         """Where memory begins: at the first look, and anew where the last answer was not taken, or where it began by a
         clock that was ahead. Where such a clock only planned, what it planned is brought forward."""
         taken_back = self._told is not None and (covered is None or covered < self._told)
+        restarted = not self._begun and covered is not None
         anew = self._begun and (taken_back or now < self._since - _BACK)
         if self._begun and not anew:
             if now < self._latest - _BACK:
@@ -109,6 +128,8 @@ class Watch:
         self._begun, self._since = True, now
         self.rooms, self.stays = Rooms(), Stays(0)
         self._list_all_at, self._was_cut, self._long_lists = 0.0, False, _LONG_LISTS
+        self._listed_all, self._takes_back = False, restarted
+        self.stays.told.update(self._on_record if restarted else ())
         if covered is not None or anew:
             self._recorded_until = now if covered is None else covered
             self.stays.trim(max(_floor(self._recorded_until - self._kept), _floor(now - CATCH_UP)))
@@ -132,7 +153,7 @@ class Watch:
         listed = await talk.rooms(iso(since), iso(math.floor(now) + 1))
         talk.tally[Oddity.UNREAD] += listed.cut
         if everything and listed.whole:
-            self._list_all_at, self._long_lists = now + LIST_ALL_EVERY, 0
+            self._list_all_at, self._long_lists, self._listed_all = now + LIST_ALL_EVERY, 0, True
         elif everything:
             self._long_lists = max(0, self._long_lists - 1)
         self._was_cut = everything and not listed.whole
@@ -212,6 +233,7 @@ class Watch:
         end = end if whole else begin  # what was not listed may hold anybody
         told = sorted(s for s in self.stays.touched if s + WIDTH <= limit and s >= self._recorded_until)
         self.stays.touched.difference_update(told)
+        self.stays.told.update(told)
         first, last = (told[0], told[-1] + WIDTH) if told else (begin, begin)
         asked = Span(min(first, begin, self._settled), max(end, last, begin))
         if whole and math.isinf(self._recorded_until):  # else an absent minute may be one that is held back
