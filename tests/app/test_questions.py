@@ -200,10 +200,13 @@ async def test_a_pool_without_looks_needs_no_policy(house: House) -> None:
 async def test_the_ledger_has_the_last_word(house: House) -> None:
     """The day's quota is kept to the request; when it begins anew is said."""
     house.source.pools = ("acme/past",)
+    await house.told(requests=200)
+    assert house.source.wishes[-1].requests == 200
     (left,) = (int(view.left) for view in house.ledger.usage(NOON) if view.pool == "acme/past")
     for _ in range(left // 200):
         await house.told(requests=200)
     assert (await house.told(requests=200)).requests == left % 200 > 0
+    assert house.source.wishes[-1].requests == left % 200, "the vendor's part knows what it may count on"
     assert "allows none before 00:00 UTC (day, budget)" in await house.refused(429)
 
 

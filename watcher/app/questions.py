@@ -29,7 +29,7 @@ from watcher.app.recorder import Recorder
 from watcher.budget.ledger import Ledger
 from watcher.budget.purse import LookPurse
 from watcher.budget.quota import Refusal
-from watcher.calls import CallReader, CallView, CallWish, ran
+from watcher.calls import MOST_REQUESTS, CallReader, CallView, CallWish, ran
 from watcher.clock import DAY, Clock, hhmm, real_deadline, real_monotonic, rfc3339
 from watcher.errors import ProviderError, Reason, Refused, StoreError, clip
 from watcher.groups import GroupReader, GroupView, GroupWish
@@ -116,12 +116,13 @@ class Questions:
         reader, project = self._source, self.project(wish.project)
         if not isinstance(reader, CallReader):
             raise Refused(409, f"account {self._account} cannot be asked for single calls")
-        meant = CallWish(channel=wish.channel, project=project, user=wish.user, at=wish.at, requests=wish.requests)
+        pools = reader.call_pools(project)
 
         async def read(purse: Purse) -> CallView | None:
-            return await reader.read_call(meant, purse)
+            most = min(wish.requests, 1 + self._left_of_day(pools))  # what is read first depends on how much can be
+            return await reader.read_call(replace(wish, project=project, requests=most), purse)
 
-        told = await self._ask(read, reader.call_pools(project), wish.requests, project)
+        told = await self._ask(read, pools, wish.requests, project)
         if told.view is None:
             self._count(Outcome.UNKNOWN)
             when = "" if wish.at is None else " at that time"
@@ -276,6 +277,11 @@ class Questions:
         """Whether the policy gives a request now, or within the second that a quota per second may ask for."""
         now = self._clock.now()
         return self._policy.spare(states, self._ledger.usage(now), pools, now) <= now + 1.0
+
+    def _left_of_day(self, pools: Sequence[str]) -> int:
+        """Requests that the day still has; more than anybody may ask for where it has no end."""
+        views = self._ledger.usage(self._clock.now())
+        return int(min((v.left for v in views if v.pool in pools and v.window_seconds == DAY), default=MOST_REQUESTS))
 
     def _count(self, outcome: Outcome) -> None:
         self.outcomes[outcome] += 1
