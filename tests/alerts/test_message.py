@@ -210,14 +210,16 @@ def test_a_trial_message_says_that_it_is_one() -> None:
 
 
 def test_the_brief_is_what_fits_a_locked_telephone() -> None:
-    """What, how bad, for how many, since when, and how to take it in hand: a few lines, and the same id."""
+    """What, how bad, for how many, since when, in which calls, and how to take it in hand: a few lines, the same id."""
     notes = {"summary": "Video freezes 9.3%", "description": "long " * 50, "runbook": "https://example.com/r"}
+    notes["worst"] = "lobby 22% of 12 streams"
     entry = transition(State.FIRING, 0, starts_at=-120, annotations=notes)
     said = compose([Item(kind=Kind.FIRING, obligations=(obligation(entry),))], reference="abc").brief.splitlines()
     assert said == [
         "FIRING: VideoFreezing (critical)",
         "Video freezes 9.3%",
         "since 2025-12-31 23:58:00 UTC, fired 2026-01-01 00:00:00 UTC; value 9.3%, limit 5%, worst 12%; users 42",
+        "worst: lobby 22% of 12 streams",
         f"alert: {entry.alert_id}",
         "runbook: https://example.com/r",
         "ref: abc",

@@ -207,11 +207,11 @@ def _affected(item: Item) -> str:
 
 
 def _brief(item: Item, known: Known) -> list[Line]:
-    """What is read on a locked telephone: what, how bad, for how many, since when; and how to take it in hand."""
+    """What is read on a locked telephone: what, how bad, for how many, since when; whom to ask about, how to take it."""
     found = [line for line in _all_lines(item, known) if line.value]
     numbers = [f"{line.name} {line.value}" for line in found if line.name in ("value", "users", "since", "over")]
     where = [line for line in found if line.name == "where"]
-    told = ("", "summary", "was", "affected", "note", "alert", "runbook", "why")
+    told = ("", "summary", "was", "affected", "note", "worst", "alert", "runbook", "why")
     kept = [line for line in found if line.name in told]
     late = [line for line in found if line.name == "data" and "late" in line.value]
     worded = any(line.name in ("summary", "was") for line in kept)
