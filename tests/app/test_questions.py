@@ -165,6 +165,26 @@ async def test_a_look_that_is_near_goes_first(house: House) -> None:
     assert house.spent() == 3
 
 
+async def test_where_looks_leave_no_room_some_is_taken(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After half the patience, and only a few seconds of it."""
+    real = [1000.0]
+    monkeypatch.setattr(questions, "real_monotonic", lambda: real[0])
+    monkeypatch.setattr(HandClock, "virtual", False)
+
+    async def slowly() -> None:
+        real[0] += 2.0
+
+    house.source.meanwhile = slowly
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(lambda: house.questions.call(asked()))
+        await anyio.wait_all_tasks_blocked()
+        real[0] += questions.PATIENCE / 2
+        assert not await house.questions.step(house.states, NOON + 1)
+        real[0] += 1
+        assert await house.questions.step(house.states, NOON + 1)
+    assert house.spent() == 2, "of 6 s, 3 are for it"
+
+
 async def test_what_is_not_read_in_time_is_left_out(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The purse closes before the next look: by then what was read is the answer."""
     real = [1000.0]

@@ -207,7 +207,7 @@ def _affected(item: Item) -> str:
 
 
 def _brief(item: Item, known: Known) -> list[Line]:
-    """What is read on a locked telephone: what, how bad, for how many, since when; whom to ask about, how to take it."""
+    """What is read on a locked telephone: what, how bad, for how many, since when, in which calls; how to act."""
     found = [line for line in _all_lines(item, known) if line.value]
     numbers = [f"{line.name} {line.value}" for line in found if line.name in ("value", "users", "since", "over")]
     where = [line for line in found if line.name == "where"]
