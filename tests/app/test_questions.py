@@ -322,6 +322,26 @@ async def test_nobody_waits_for_ever(house: House) -> None:
     assert house.questions.outcomes[Outcome.LATE] == 1
 
 
+async def test_whoever_waits_hears_of_the_end_of_the_loop(house: House) -> None:
+    """At once, and so does whoever asks the old loop afterwards."""
+    heard: list[int] = []
+
+    async def waiting() -> None:
+        try:
+            await house.questions.call(asked())
+        except Refused as refused:
+            heard.append(refused.status)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(waiting)
+        tasks.start_soon(waiting)
+        await anyio.wait_all_tasks_blocked()
+        house.questions.close()
+    await waiting()
+    assert heard == [503, 503, 503]
+    assert house.spent() == 0
+
+
 async def test_whose_call(house: House, store: SqliteStore) -> None:
     """The one project need not be named; a wrong one is refused with those there are."""
     name = house.source.queries[0].series[0].project

@@ -132,10 +132,13 @@ class AccountLoop:
 
     async def run(self) -> None:
         """Go on until `stop`; a look under way is finished."""
-        await self.open()
-        while not self._stopping:
-            self._bell = anyio.Event()
-            await self._sleep_until(await self.step())
+        try:
+            await self.open()
+            while not self._stopping:
+                self._bell = anyio.Event()
+                await self._sleep_until(await self.step())
+        finally:
+            self.questions.close()
 
     async def open(self) -> None:
         """Once, before the first `step` and with an open ledger: learn where each query stands."""

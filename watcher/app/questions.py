@@ -111,6 +111,7 @@ class Questions:
         self._ring = ring
         self._log = log.get("questions").bind(account=account)
         self._waiting: deque[_Question] = deque()
+        self._ended: Refused | None = None
 
     # ── what can be asked: each raises `Refused` with words for a person ─────────────────────────────────────────────
 
@@ -189,6 +190,8 @@ class Questions:
         self, read: Callable[[Purse], Awaitable[T]], pools: tuple[str, ...], requests: int, project: str
     ) -> Told[T]:
         """Wait for the turn, and for what is read then."""
+        if self._ended is not None:
+            raise self._ended
         if len(self._waiting) >= MAX_WAITING:
             raise Refused(429, f"{MAX_WAITING} others wait for an answer already: try again in a minute")
         question = _Question(read, pools, requests, since=real_monotonic())
@@ -202,6 +205,8 @@ class Questions:
                 self._waiting.remove(question)
         if question.answer is None:
             self._count(Outcome.LATE)
+            if self._ended is not None:
+                raise self._ended
             raise Refused(504, f"looks left no time for it within {PATIENCE:.0f} s: try again")
         if isinstance(question.answer, Refused):
             raise question.answer
@@ -230,6 +235,14 @@ class Questions:
         finally:
             question.answered.set()
         return True
+
+    def close(self) -> None:
+        """The loop ends, for a reload or after a crash: whoever waits need not wait for another one."""
+        self._ended = Refused(503, "the account begins anew: ask again in a moment")
+        for question in self._waiting:
+            question.answer = self._ended
+            question.answered.set()
+        self._waiting.clear()
 
     async def _read(self, question: _Question, states: Sequence[QueryState], seconds: float) -> tuple[object, int]:
         """What was read, and the requests that it took. Raises `Refused`."""
