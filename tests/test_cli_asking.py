@@ -71,7 +71,7 @@ def test_what_is_long_is_cut() -> None:
         "failed": True,
         "ending": "E",
     }
-    group = {"dimension": "sdk", "group": "g", "signal": "users", "value": 1.0, "users": 1.0}
+    group = {"dimension": "sdk", "group": "g", "signal": "users", "value": 1.0, "users": 1.0, "counts": "users"}
     minute = {"at": "2026-01-31T10:15:00Z", "values": {"users": 1.0}}
     shown = text(stays=[stay] * 30, groups=[group] * 8, minutes=[minute] * 40, others=[], notes=["n" * 999])
     assert "  and 10 more: --users 30 or --json has them" in shown
@@ -104,11 +104,11 @@ def test_what_does_not_fit_beside_the_rest_is_named() -> None:
     shown = text(stays=[stay])
     (head,) = (line for line in shown.splitlines() if line.startswith("user "))
     assert head.split("place")[1].split("  ")[1:] == [
-        *(f"quantity {n}" for n in range(5)),
+        *(f"quantity {n}" for n in range(4)),
         "video packet loss",
         "local rtt",
     ]
-    assert "  not shown, see --json: quantity 5, quantity 6" in shown.splitlines()
+    assert "  not shown, see --json: quantity 4, quantity 5, quantity 6" in shown.splitlines()
 
 
 def test_an_answer_with_next_to_nothing() -> None:

@@ -158,10 +158,16 @@ def boot_id(clock: Clock) -> str:
 
 
 def rfc3339(at: float | None) -> str | None:
-    """`2026-01-31T10:02:20Z`; fractions are kept to the millisecond where there are any. None stays None."""
+    """`2026-01-31T10:02:20Z`; fractions are kept to the millisecond where there are any.
+
+    None stays None, and so does what the calendar does not have: instants of vendors come here as well.
+    """
     if at is None or not math.isfinite(at):
         return None
-    whole = datetime.fromtimestamp(math.floor(at), UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    try:
+        whole = datetime.fromtimestamp(math.floor(at), UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return None
     millis = int((at - math.floor(at)) * 1000)
     return f"{whole}.{millis:03d}Z" if millis else f"{whole}Z"
 

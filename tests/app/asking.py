@@ -81,10 +81,10 @@ _clock = HandClock(NOON)
 _ports: tuple[Splitter, Policy] = (Groups(_clock), Sparing())
 
 
-def ledger(store: SqliteStore, clock: HandClock) -> Ledger:
-    """A pool for looks and questions, and one that only the past spends."""
+def ledger(store: SqliteStore, clock: HandClock, *more: Quota) -> Ledger:
+    """A pool for looks and questions, with `more` quotas than that of the day, and one that only the past spends."""
     pools = [
-        Pool(id=POOL, account="acme", family="live", quotas=(Quota.per_day(1000),)),
+        Pool(id=POOL, account="acme", family="live", quotas=(*more, Quota.per_day(1000))),
         Pool(id=PAST_POOL, account="acme", family="past", quotas=(Quota.per_day(1000),), capped=True),
     ]
     return Ledger(account="acme", pools=pools, store=store, clock=clock, workers=InlineWorkers())

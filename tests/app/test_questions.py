@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -18,17 +19,19 @@ from tests.conftest import EPOCH
 from tests.emulator.twilio.helpers import account, people, plain, traffic
 from tests.providers.doubles import HandClock
 from watcher.alerts.desk import Desk
-from watcher.app import questions
+from watcher.app import answers, questions
 from watcher.app.answers import instant
 from watcher.app.questions import Outcome, Questions, Told
 from watcher.budget.ledger import Ledger
-from watcher.calls import CallReader, CallView, CallWish, OtherCall, nearest
-from watcher.clock import DAY, HOUR, MINUTE, VirtualClock, rfc3339, sleep
+from watcher.budget.quota import Pool, Quota
+from watcher.calls import CallReader, CallView, CallWish, OtherCall, Stay, nearest
+from watcher.clock import DAY, HOUR, MINUTE, VirtualClock, parse_rfc3339, rfc3339, sleep
 from watcher.errors import ProviderError, Reason, Refused, StoreError
-from watcher.model import Purse, Source
+from watcher.model import Purse, Source, Spend
 from watcher.schedule.state import QueryState
 from watcher.store import SqliteStore, open_readonly
 from watcher.web.asking import AskedCall, AskedGroups
+from watcher.workers import InlineWorkers
 
 FAR = NOON + 600  # nothing else is to be done before
 
@@ -71,22 +74,23 @@ class Stingy(Sparing):
     def __init__(self, left: float = math.inf) -> None:
         super().__init__()
         self.left = left
+        self.later = 0.0
         self.asked = 0
 
     def spare(self, states: Any, usage: Any, pools: Any, now: float) -> float:
         self.asked += 1
         self.left -= 1
-        return now if self.left >= 0 else math.inf
+        return now + self.later if self.left >= 0 else math.inf
 
 
 class House:
     """One account's questions at noon."""
 
-    def __init__(self, store: SqliteStore, *, source: Source | None = None) -> None:
+    def __init__(self, store: SqliteStore, *, source: Source | None = None, quota: Quota | None = None) -> None:
         self.store = store
         self.clock = HandClock(NOON)
         self.source = Rooms(self.clock)
-        self.ledger: Ledger = ledger(store, self.clock)
+        self.ledger: Ledger = ledger(store, self.clock, *([] if quota is None else [quota]))
         self.policy = Stingy()
         self.rings = 0
         self.questions = Questions(
@@ -98,7 +102,7 @@ class House:
             clock=self.clock,
             ring=self._ring,
         )
-        self.states = (QueryState(query=self.source.queries[0], last_look=NOON),)
+        self.states: tuple[QueryState, ...] = (QueryState(query=self.source.queries[0], last_look=NOON),)
 
     def _ring(self) -> None:
         self.rings += 1
@@ -185,6 +189,129 @@ async def test_where_looks_leave_no_room_some_is_taken(house: House, monkeypatch
     assert house.spent() == 2, "of 6 s, 3 are for it"
 
 
+def quotas(house: House, *kinds: Quota) -> None:
+    """Another pool for looks and questions."""
+    pools = [Pool(id=POOL, account="acme", family="live", quotas=kinds)]
+    house.ledger = Ledger(account="acme", pools=pools, store=house.store, clock=house.clock, workers=InlineWorkers())
+    house.questions._ledger = house.ledger
+
+
+async def test_of_a_short_quota_a_looks_worth_stays(house: House) -> None:
+    """So many requests as a look makes; all of it only if the window is over by the next look."""
+    quotas(house, Quota.rolling(10, 30, margin=1))
+    await house.ledger.open()
+    three = tuple(replace(query, requests=3) for query in house.source.queries)
+    house.states = tuple(QueryState(query=query, last_look=NOON) for query in three)
+    assert (await house.told(free_until=NOON + 20)).requests == 6
+    for _ in range(3):
+        assert isinstance(await house.ledger.spend((POOL,)), Spend)
+    house.clock.advance(200)
+    assert (await house.told(free_until=NOON + 1000)).requests == 6, "the reading itself may go on until then"
+    quotas(house, Quota.rolling(10, 5, margin=1))
+    await house.ledger.open()
+    house.clock.advance(200)
+    assert (await house.told(free_until=NOON + 1000)).requests == 9
+    assert house.policy.asked == 0, "there is no day to divide"
+
+
+async def test_a_read_that_began_is_told(house: House) -> None:
+    """Who waited nearly a minute for the turn gets what is paid for then, though it takes a while."""
+
+    async def takes() -> None:
+        await anyio.sleep(1)
+
+    house.source.meanwhile = takes
+    told: list[Told[CallView]] = []
+
+    async def waiting() -> None:
+        told.append(await house.questions.call(asked(requests=5)))
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(waiting)
+        await anyio.sleep(questions.PATIENCE - 2)
+        await house.questions.step(house.states, FAR)
+    assert told[0].requests == 5
+    assert house.questions.outcomes[Outcome.LATE] == 0
+
+
+@pytest.mark.parametrize(("why", "spent"), [("gone", 4), ("hint", 3)])
+async def test_reading_stops_for_a_hint_and_for_nobody(house: House, why: str, spent: int) -> None:
+    """The request that is under way is the last one; the next question is read as ever."""
+    scope = anyio.CancelScope()
+
+    async def happens() -> None:
+        await anyio.sleep(1)
+        if len(house.source.wishes) == 1 and house.spent() == 3:
+            if why == "hint":
+                house.questions.hurry()
+            else:
+                scope.cancel()
+
+    house.source.meanwhile = happens
+
+    async def waiting() -> None:
+        with scope:
+            await house.questions.call(asked())
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(waiting)
+        await anyio.wait_all_tasks_blocked()
+        await house.questions.step(house.states, FAR)
+    assert house.spent() == spent
+    assert (await house.told(requests=5)).requests == 5
+
+
+async def test_a_vendor_that_hangs_is_given_up(house: House) -> None:
+    """Some seconds after the time of the question; what was asked stays spent."""
+
+    async def hangs() -> None:
+        await anyio.sleep_forever()
+
+    house.source.meanwhile = hangs
+    before = anyio.current_time()
+    assert "no answer within 30 s" in await house.refused(502)
+    assert anyio.current_time() - before == questions.LONGEST_READ + questions.GRACE
+    assert house.spent() == 1
+
+
+async def test_on_a_fast_clock_room_is_real_time(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten minutes at sixty times the pace are ten seconds, of which five are for reading."""
+    monkeypatch.setattr(HandClock, "rate", 60.0)
+    real = [1000.0]
+    monkeypatch.setattr(questions, "real_monotonic", lambda: real[0])
+    monkeypatch.setattr(HandClock, "virtual", False)
+
+    async def slowly() -> None:
+        real[0] += 2.0
+
+    house.source.meanwhile = slowly
+    assert (await house.told()).requests == 3
+    assert not await house.questions.step(house.states, NOON + 170)
+
+
+async def test_what_cannot_be_recorded_in_the_middle_is_said(house: House) -> None:
+    """The store fails while pages are read: no answer, in words."""
+    house.source.fails = StoreError("disk full")
+    assert "cannot be written" in await house.refused(503)
+    assert house.questions.outcomes[Outcome.FAILED] == 1
+
+
+async def test_a_policy_that_spares_one_in_a_second_spares_one_now(house: House) -> None:
+    """It counts a quota per second, which is waited for; later than that is no."""
+    house.policy.later = 1.0
+    assert (await house.told(requests=2)).requests == 2
+    house.policy.later = 1.5
+    assert "need what is left" in await house.refused(429)
+
+
+def test_an_instant_of_a_vendor_beyond_the_calendar() -> None:
+    """Costs that instant, and not the answer."""
+    beyond = parse_rfc3339("9999-12-31T23:59:59-12:00")
+    view = CallView(call="c", began=-1e300, stays=(Stay(user="u", joined=NOON, left=beyond),))
+    shown = answers.call(Told(view, "acme", "vonage", "p", NOON, 1))
+    assert (shown.began, shown.stays[0].joined, shown.stays[0].left) == (None, rfc3339(NOON), None)
+
+
 async def test_what_is_not_read_in_time_is_left_out(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The purse closes before the next look: by then what was read is the answer."""
     real = [1000.0]
@@ -228,6 +355,15 @@ async def test_the_ledger_has_the_last_word(house: House) -> None:
     assert (await house.told(requests=200)).requests == left % 200 > 0
     assert house.source.wishes[-1].requests == left % 200, "the vendor's part knows what it may count on"
     assert "allows none before 00:00 UTC (day, budget)" in await house.refused(429)
+
+
+async def test_a_quota_per_second_is_waited_for(store: SqliteStore) -> None:
+    """A look of a moment ago costs a second, and is no refusal."""
+    house = House(store, quota=Quota.per_second(1))
+    await house.ledger.open()
+    await house.ledger.spend((POOL,))
+    assert isinstance(await house.ask(requests=1), Told)
+    assert house.clock.now() > NOON + 0.9
 
 
 async def test_a_vendor_that_refuses_is_believed(house: House) -> None:
@@ -359,7 +495,7 @@ def test_an_instant_is_read_or_refused() -> None:
     """Without a zone it means nothing."""
     assert instant(None) is None
     assert instant("2026-01-01T12:00Z") == EPOCH + 12 * HOUR
-    for text in ("noon", "2026-01-01T12:00", ""):
+    for text in ("noon", "2026-01-01T12:00", "", "0001-01-01T00:00Z", "1999-12-31T23:59Z", "2100-01-01T00:00Z"):
         with pytest.raises(Refused):
             instant(text)
 
@@ -444,6 +580,7 @@ WRONG: tuple[tuple[dict[str, Any], int, str], ...] = (
     ({"by": "weekday"}, 422, "can be asked by country, region, network"),
     ({"product": ""}, 422, "say of which product: Native, WebRTC"),
     ({"product": "Desktop"}, 422, "say of which product"),
+    ({"signal": "daily_users"}, 422, "daily_users is of all products together: leave the product out"),
     ({"country": "Germany"}, 422, "a country narrows a breakdown by region"),
     ({"until": EPOCH - 60 * DAY}, 422, "the vendor has the days from 2025-12-04T00:00:00Z to 2026-01-02T"),
     ({"project": "other"}, 404, "it has classroom"),
@@ -467,6 +604,11 @@ async def test_days_by_groups_through_the_daemon(tmp_path: Path) -> None:
         asked = AskedGroups(signal="video_freeze_ratio", by="country", product="Native", days=1)
         found = await daemon.viewing.groups("acme", asked)
         usage = [view for view in daemon._standing().loops["acme"].ledger.usage(clock.now()) if view.window == "day"]
+        most = 2
+        with contextlib.suppress(Refused):
+            for _ in range(40):
+                await sleep(clock, MINUTE)
+                most += (await daemon.viewing.groups("acme", asked)).requests
         with pytest.raises(Refused, match="there is no account other: there are acme"):
             daemon.questions("other")
         await daemon.stop()
@@ -476,4 +618,5 @@ async def test_days_by_groups_through_the_daemon(tmp_path: Path) -> None:
     assert found.whole is not None
     assert len(found.groups) > 2
     assert {view.family: view.granted for view in usage}["insights"] == 2
+    assert most == 13, "of 27 that the afternoon has left, half of an even day's 27 stay for history"
     assert here.refused() == 0

@@ -153,7 +153,9 @@ def shown_call(channel: str = "lecture") -> ShownCall:
                 buckets=[CallBucket(low=0, high=0.03, users=1), CallBucket(low=0.1, high=1, users=1)],
             )
         ],
-        groups=[CallGroup(dimension="sdk", group="4.2.1", signal="video_freeze_ratio", value=0.22, users=1)],
+        groups=[
+            CallGroup(dimension="sdk", group="4.2.1", signal="video_freeze_ratio", value=0.22, users=1, counts="users")
+        ],
         others=[CallElse(call="c0", began=boards.at(9000), ended=boards.at(8000), users=5)],
         notes=["figures are 100 s behind"],
         read_at=boards.at(0),

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 
 from tests.web.fakes import FakeViews, application
 from watcher.web import NewAck, NewSilence
+from watcher.web.asking import AskedCall, ShownCall
 
 TOKEN = "0123456789abcdef-token"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
@@ -135,3 +137,55 @@ async def test_bodies_are_bounded_and_refusals_keep_their_words() -> None:
         gone = await web.delete("/api/v1/silences/none", headers=BEARER)
     assert large.status_code == 413
     assert (gone.status_code, gone.json()) == (404, {"error": "no such silence holds: see the list"})
+
+
+class Slow(FakeViews):
+    """Takes until it is told to go on; notes what became of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.ended = anyio.Event(), ""
+
+    async def call(self, account: str, asked: AskedCall) -> ShownCall:
+        self.begun.set()
+        try:
+            await anyio.sleep(60)
+        except BaseException:
+            self.ended = "left"
+            raise
+        self.ended = "answered"
+        return await super().call(account, asked)
+
+
+@pytest.mark.parametrize("stays", [True, False])
+async def test_whoever_goes_away_is_not_asked_for(stays: bool) -> None:
+    """A question costs requests: where the client hangs up while it is answered, it ends there and then."""
+    views, hung_up, sent = Slow(), anyio.Event(), list[Any]()
+    body = [{"type": "http.request", "body": b'{"channel": "lecture"}', "more_body": False}]
+
+    async def receive() -> dict[str, Any]:
+        if body:
+            return body.pop()
+        await hung_up.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/api/v1/accounts/school/call",
+        "query_string": b"",
+        "headers": [(b"host", b"localhost"), (b"authorization", f"Bearer {TOKEN}".encode())],
+        "client": ("127.0.0.1", 1),
+        "server": ("localhost", 80),
+        "scheme": "http",
+    }
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(application(views, token=TOKEN), scope, receive, send)
+        await views.begun.wait()
+        if not stays:
+            hung_up.set()
+    assert views.ended == ("answered" if stays else "left")
+    assert sent[0]["status"] == (200 if stays else 499)

@@ -159,6 +159,7 @@ class AccountLoop:
     def hint(self, project: str) -> None:
         """Somebody outside says that something is wrong with a project now: look soon, and believe nothing more."""
         self._attention.hint(project, self.ledger.vendor_now())
+        self.questions.hurry()
         self._ring()
 
     def stop(self) -> None:

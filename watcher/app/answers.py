@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from watcher.app.questions import Told
 from watcher.calls import CallView, CallWish
 from watcher.clock import parse_rfc3339, rfc3339
@@ -9,13 +11,18 @@ from watcher.errors import Refused
 from watcher.groups import GroupView
 from watcher.web import asking as shapes
 
+_FIRST, _LAST = parse_rfc3339("2000-01-01T00:00Z"), parse_rfc3339("2100-01-01T00:00Z")
 
-def instant(text: str | None) -> float | None:
-    """Raises `Refused`."""
+
+def instant(text: str | None, name: str = "at") -> float | None:
+    """Raises `Refused` for what is no instant of this century."""
     try:
-        return None if text is None else parse_rfc3339(text)
-    except ValueError:
-        raise Refused(422, "at is an instant like 2026-01-31T10:15:00Z") from None
+        at = None if text is None else parse_rfc3339(text)
+    except (ValueError, OverflowError):
+        at = math.nan
+    if at is None or _FIRST <= at < _LAST:
+        return at
+    raise Refused(422, f"{name} is an instant like 2026-01-31T10:15:00Z")
 
 
 def wish(asked: shapes.AskedCall) -> CallWish:
@@ -80,6 +87,7 @@ def _groups(view: CallView) -> list[shapes.CallGroup]:
             signal=breakdown.signal,
             value=group.value,
             users=group.users,
+            counts=split.counts,
         )
         for breakdown in view.breakdowns
         for split in breakdown.splits

@@ -15,7 +15,7 @@ import httpx
 import msgspec
 
 from watcher.app.desk import Offline, read_alerts, silence_shape
-from watcher.app.questions import PATIENCE
+from watcher.app.questions import GRACE, LONGEST_READ, PATIENCE
 from watcher.clock import Clock
 from watcher.config import Config
 from watcher.errors import Refused, clip
@@ -29,7 +29,7 @@ Document = dict[str, Any]
 Changed = ChangedSilence | ChangedAck
 
 _TIMEOUT = 10.0  # real seconds
-_LONG = PATIENCE + 10.0  # where the daemon waits for a turn, and then for a vendor
+_LONG = PATIENCE + LONGEST_READ + GRACE + 10.0  # where the daemon waits for a turn, and then for a vendor
 _SHOWN_OVER = 86_400.0  # seconds for which a silence that is over is still listed
 
 

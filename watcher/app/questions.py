@@ -8,10 +8,13 @@ that, for what it has read by then is an answer too. Where looks follow each oth
 projects do, no such place comes: after half a minute it takes a few seconds all the same, which such looks can wait.
 
 What it costs is bounded thrice. Whoever asks says the most. The ledger lets nothing leave that a quota forbids. And
-where looks divide a day's budget with it (Agora's samples and days), each must be one that the policy can spare,
-as with who is affected: promises first. A cap of its own was considered: it would forbid what nobody needs.
+promises go first: where looks divide a day's budget with it (Agora's samples and days), each must be one that the
+policy can spare, as with who is affected; of a short quota a look's worth stays, unless it is full again by the next
+look; where nobody looks but history may be read (Data Insights), half of an even day stays. A cap of its own was
+considered: it would forbid what nobody needs.
 
-Nothing is kept: a question is answered, refused with words for a person, or forgotten with whoever asked.
+Nothing is kept: a question is answered, refused with words for a person, or forgotten with whoever asked. Whoever goes
+away is not asked for any more, and what somebody outside hints at is looked at before the reading goes on.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from watcher import log
 from watcher.app.recorder import Recorder
 from watcher.budget.ledger import Ledger
 from watcher.budget.purse import LookPurse
-from watcher.budget.quota import Refusal
+from watcher.budget.quota import SECOND, Refusal
 from watcher.calls import MOST_REQUESTS, CallReader, CallView, CallWish, ran
 from watcher.clock import DAY, Clock, hhmm, real_deadline, real_monotonic, rfc3339
 from watcher.errors import ProviderError, Reason, Refused, StoreError, clip
@@ -37,13 +40,15 @@ from watcher.groups import GroupReader, GroupView, GroupWish
 from watcher.model import Purse, Source, Spend
 from watcher.schedule.state import Policy, QueryState
 
-PATIENCE = 60.0  # real seconds that somebody waits at most
+PATIENCE = 60.0  # real seconds that somebody waits for their turn
 LONGEST_READ = 25.0  # real seconds after which what was read is the answer
-_GRACE = 5.0  # real seconds that a request which has left may take beyond that
+GRACE = 5.0  # real seconds that a request which has left may take beyond that
 LEAST_ROOM = 3.0  # real seconds before the next look in which a read is worth beginning
 LATE_ROOM = 6.0  # what is taken after half the patience, where looks are never that far apart
 MAX_WAITING = 4
 _OF_GROUPS = 2  # requests: the groups, and the whole
+_SOON = 1.0  # run seconds within which a policy's request is one for now: a quota per second may ask for that
+_KEPT = 0.5  # of what an even day has left, where history may need it
 
 T = TypeVar("T")
 
@@ -72,14 +77,20 @@ class Told(Generic[T]):
 
 @dataclass(slots=True, eq=False)
 class _Question:
-    """What is to be read, from these pools, for at most so many requests."""
+    """What is to be read, from these pools, for at most so many requests, leaving a share of the day to others.
+
+    `gone`: nobody waits for it any more.
+    """
 
     read: Callable[[Purse], Awaitable[object]]
     pools: tuple[str, ...]
     requests: int
+    kept: float
     since: float
+    begun: anyio.Event = field(default_factory=anyio.Event)
     answered: anyio.Event = field(default_factory=anyio.Event)
     answer: tuple[object, int] | Refused | None = None
+    gone: bool = False
 
 
 class Questions:
@@ -112,6 +123,7 @@ class Questions:
         self._log = log.get("questions").bind(account=account)
         self._waiting: deque[_Question] = deque()
         self._ended: Refused | None = None
+        self._hurried = False
 
     # ── what can be asked: each raises `Refused` with words for a person ─────────────────────────────────────────────
 
@@ -151,8 +163,10 @@ class Questions:
             raise Refused(422, f"{signal} can be asked by {', '.join(offer.by)}")
         if country and by != "region":
             raise Refused(422, "a country narrows a breakdown by region")
+        if product and not offer.products:
+            raise Refused(422, f"{signal} is of all products together: leave the product out")
         if product not in offer.products and (product or len(offer.products) > 1):
-            raise Refused(422, f"say of which product: {', '.join(offer.products) or 'it is of all of them'}")
+            raise Refused(422, f"say of which product: {', '.join(offer.products)}")
         end = offer.end if until is None else min(math.ceil(until / DAY) * DAY, offer.end)
         start = max(end - days * DAY, offer.start)
         if start >= end:
@@ -171,7 +185,7 @@ class Questions:
         async def read(purse: Purse) -> GroupView:
             return await reader.read_groups(wish, purse)
 
-        told = await self._ask(read, offer.pools, _OF_GROUPS, project)
+        told = await self._ask(read, offer.pools, _OF_GROUPS, project, kept=_KEPT)
         self._count(Outcome.TOLD)
         return told
 
@@ -187,20 +201,29 @@ class Questions:
         return self._projects[0]
 
     async def _ask(
-        self, read: Callable[[Purse], Awaitable[T]], pools: tuple[str, ...], requests: int, project: str
+        self,
+        read: Callable[[Purse], Awaitable[T]],
+        pools: tuple[str, ...],
+        requests: int,
+        project: str,
+        *,
+        kept: float = 0.0,
     ) -> Told[T]:
-        """Wait for the turn, and for what is read then."""
+        """Wait for the turn, with patience, and for what is read then, which is bounded by itself."""
         if self._ended is not None:
             raise self._ended
         if len(self._waiting) >= MAX_WAITING:
             raise Refused(429, f"{MAX_WAITING} others wait for an answer already: try again in a minute")
-        question = _Question(read, pools, requests, since=real_monotonic())
+        question = _Question(read, pools, requests, kept, since=real_monotonic())
         self._waiting.append(question)
         self._ring()
         try:
             with real_deadline(PATIENCE):
+                await question.begun.wait()
+            if question.begun.is_set():
                 await question.answered.wait()
         finally:
+            question.gone = True
             if question in self._waiting:
                 self._waiting.remove(question)
         if question.answer is None:
@@ -225,6 +248,8 @@ class Questions:
         if room < LEAST_ROOM:
             return False
         question = self._waiting.popleft()
+        question.begun.set()
+        self._hurried = False
         try:
             question.answer = await self._read(question, states, min(room - _margin(room), LONGEST_READ))
         except Refused as refused:
@@ -236,11 +261,16 @@ class Questions:
             question.answered.set()
         return True
 
+    def hurry(self) -> None:
+        """Something is to be looked at now: what has been read by now is the answer."""
+        self._hurried = True
+
     def close(self) -> None:
         """The loop ends, for a reload or after a crash: whoever waits need not wait for another one."""
         self._ended = Refused(503, "the account begins anew: ask again in a moment")
         for question in self._waiting:
             question.answer = self._ended
+            question.begun.set()
             question.answered.set()
         self._waiting.clear()
 
@@ -248,7 +278,7 @@ class Questions:
         """What was read, and the requests that it took. Raises `Refused`."""
         purse = await self._begun(question, states, seconds)
         try:
-            view = await self._asked(question, purse, seconds + _GRACE)
+            view = await self._asked(question, purse, seconds + GRACE)
         except ProviderError as error:
             await self._ledger.refused(question.pools, error)
             raise self._over(Outcome.FAILED, Refused(502, f"the vendor did not say: {error}")) from None
@@ -267,14 +297,20 @@ class Questions:
         """A purse with the first request spent. Raises `Refused`."""
         pools = question.pools
 
+        free_until = self._clock.now() + seconds * self._clock.rate
+
         def spares() -> bool:
-            return not self._shared(states, pools) or self._spare_now(states, pools)
+            wanted = not (question.gone or self._hurried)
+            return wanted and self._spares(states, pools, question.kept, free_until)
 
         if not spares():
-            what = "the looks of this account need what is left of today's requests, or fail just now: try again later"
+            what = "looks or history need what is left of the account's requests, or looks fail now: try again later"
             raise self._over(Outcome.BUDGET, Refused(429, what))
         try:
             spend = await self._ledger.spend(pools)
+            if isinstance(spend, Refusal) and spend.window == SECOND:  # a look a moment ago
+                await self._ledger.wait_until(spend.at)
+                spend = await self._ledger.spend(pools)
         except StoreError as error:
             raise self._unrecorded(error) from None
         if isinstance(spend, Refusal):
@@ -288,15 +324,24 @@ class Questions:
             return await question.read(purse)
         raise ProviderError(Reason.TIMEOUT, f"no answer within {seconds:.0f} s")
 
-    def _shared(self, states: Sequence[QueryState], pools: Sequence[str]) -> bool:
-        """Whether looks are promised from the same day's budget."""
-        days = {pool.id for pool in self._ledger.pools if pool.day is not None and pool.id in pools}
-        return any(days.intersection(state.query.pools) for state in states)
+    def _spares(self, states: Sequence[QueryState], pools: Sequence[str], kept: float, free_until: float) -> bool:
+        """Whether looks, which come from `free_until` on, and history can do without one more request of these pools.
 
-    def _spare_now(self, states: Sequence[QueryState], pools: Sequence[str]) -> bool:
-        """Whether the policy gives a request now, or within the second that a quota per second may ask for."""
-        now = self._clock.now()
-        return self._policy.spare(states, self._ledger.usage(now), pools, now) <= now + 1.0
+        A quota per second is waited for, so it never says no.
+        """
+        now, usage = self._clock.now(), self._ledger.usage(self._clock.now())
+        for view in (v for v in usage if v.pool in pools and v.window_seconds > 1):
+            own = [state.query for state in states if view.pool in state.query.pools]
+            if view.window_seconds < DAY:
+                look = max((query.requests for query in own), default=0)
+                if view.left - 1 < look and now + view.window_seconds > free_until:
+                    return False
+            elif own:
+                if self._policy.spare(states, usage, pools, now) > now + _SOON:
+                    return False
+            elif kept and view.left - 1 < kept * view.allowed * min(max(view.resets_at - now, 0.0) / DAY, 1.0):
+                return False
+        return True
 
     def _left_of_day(self, pools: Sequence[str]) -> int:
         """Requests that the day still has; more than anybody may ask for where it has no end."""
@@ -317,7 +362,7 @@ class Questions:
 
 def _margin(room: float) -> float:
     """Seconds of the room that are kept for a request that has left."""
-    return min(_GRACE, room / 2)
+    return min(GRACE, room / 2)
 
 
 class _Purse(LookPurse):

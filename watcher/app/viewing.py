@@ -138,7 +138,7 @@ class Viewing:
             by=asked.by,
             project=asked.project,
             product=asked.product,
-            until=answers.instant(asked.until),
+            until=answers.instant(asked.until, "until"),
             days=asked.days,
             country=asked.country,
         )

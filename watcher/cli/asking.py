@@ -17,8 +17,8 @@ Row = Sequence[str]
 
 _MINUTES = 30  # that are printed
 _GROUPS = 5  # of a dimension
-_COLUMNS = 7  # of values beside each other
-_TROUBLE = ("users", "failed", "freeze", "loss", "latency", "rtt", "cpu")
+_COLUMNS = 6  # of values beside each other
+_TROUBLE = ("users", "failed", "freeze", "loss", "latency", "rtt", "cpu", "")
 _CELL, _LAST = 40, 80  # characters of a cell, and of the last one in a row
 _UNITS = (("_bytes_per_second", 0.008, " kbit/s"), ("_ratio", 100.0, "%"), ("_seconds", 1000.0, " ms"))
 
@@ -185,7 +185,7 @@ def _minutes(minutes: Sequence[Mapping[str, Any]], at: str | None) -> Iterator[s
 def _columns(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], tuple[str, ...]]:
     """The names of values that fit beside each other, those that tell of trouble first to stay; and what is left."""
     names = list(dict.fromkeys(name for row in rows for name in row["values"]))
-    ranked = sorted(names, key=lambda name: not any(word in name for word in _TROUBLE))[:_COLUMNS]
+    ranked = sorted(names, key=lambda name: next(i for i, word in enumerate(_TROUBLE) if word in name))[:_COLUMNS]
     more = ", ".join(_title(name) for name in names if name not in ranked)
     return [name for name in names if name in ranked], (f"  not shown, see --json: {more}",) if more else ()
 
@@ -197,7 +197,7 @@ def _groups(groups: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield ""
         yield from _table(
             [
-                (dimension.replace("_", " "), "users", _title(signal)),
+                (dimension.replace("_", " "), found[0]["counts"], _title(signal)),
                 *((g["group"], f"{g['users']:.0f}", _amount(signal, g["value"])) for g in found[:_GROUPS]),
             ]
         )

@@ -15,6 +15,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TypeVar
 
+import anyio
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -93,10 +94,12 @@ def endpoints(views: Views) -> Sequence[Endpoint]:
         return await views.acknowledge(request.path_params["alert"], await _body(request, NewAck))
 
     async def call(request: Request) -> Shape:
-        return await views.call(request.path_params["account"], await _body(request, AskedCall))
+        asked = await _body(request, AskedCall)
+        return await _while_there(request, lambda: views.call(request.path_params["account"], asked))
 
     async def groups(request: Request) -> Shape:
-        return await views.groups(request.path_params["account"], await _body(request, AskedGroups))
+        asked = await _body(request, AskedGroups)
+        return await _while_there(request, lambda: views.groups(request.path_params["account"], asked))
 
     def part(name: str, help_: str, answer: type[Shape]) -> Endpoint:
         async def read(request: Request) -> Shape:
@@ -238,6 +241,31 @@ def _served(endpoint: Endpoint, access: Access) -> Callable[[Request], Awaitable
             raise HTTPException(refused.status, str(refused)) from None
 
     return serve
+
+
+async def _while_there(request: Request, work: Callable[[], Awaitable[Shape]]) -> Shape:
+    """The answer, unless whoever asked goes away first: a server cancels nothing by itself, and vendors cost requests.
+
+    Raises what `work` does.
+    """
+    found: list[Shape | Refused] = []
+
+    async def until_gone(scope: anyio.CancelScope) -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            """What else comes belongs to a body that was read."""
+        scope.cancel()
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(until_gone, tasks.cancel_scope)
+        try:
+            found.append(await work())
+        except Refused as refused:
+            found.append(refused)
+        tasks.cancel_scope.cancel()
+    answer = found[0] if found else Refused(499, "whoever asked has gone")
+    if isinstance(answer, Refused):
+        raise answer
+    return answer
 
 
 def _whole(text: str, name: str, lowest: int, highest: int) -> int:

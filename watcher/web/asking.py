@@ -67,13 +67,14 @@ class CallSpread(Shape, frozen=True, kw_only=True):
 
 
 class CallGroup(Shape, frozen=True, kw_only=True):
-    """A group of the call's users, and the mean of a signal in it."""
+    """A group of the call's users, and the mean of a signal in it; `counts` is what `users` are (users, streams…)."""
 
     dimension: str
     group: str
     signal: str
     value: float
     users: float
+    counts: str
 
 
 class CallElse(Shape, frozen=True, kw_only=True):

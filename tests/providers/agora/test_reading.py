@@ -383,3 +383,21 @@ async def test_a_loss_that_is_doubted_is_told_with_the_doubt() -> None:
     found = await read(source(vendor(room(metrics=lambda _: body("metrics", rows)))))
     assert found.notes[1] == "packet loss is doubted: its values do not fit `loss: percent` in `call_inspector`"
     assert sum("video_packet_loss_ratio" in stay.values for stay in found.stays) == 2
+
+
+@pytest.mark.parametrize(("breaks", "requests"), [(1, len(WHOLE) + 1), (2, 7)])
+async def test_one_broken_connection_is_tried_once_more(breaks: int, requests: int) -> None:
+    """Where there is no second domain to turn to; the next one ends the reading, and is said."""
+    left = [None] * breaks
+
+    def breaking(request: httpx.Request) -> Any:
+        if left:
+            left.pop()
+            raise httpx.ReadError("connection reset")
+        return room()["freeze/bucket"](request)
+
+    wire = vendor(room() | {"freeze/bucket": breaking})
+    found = await read(source(wire, base_url="http://one.example.com"))
+    assert len(wire.requests) == requests
+    assert any("network" in note for note in found.notes) == (breaks == 2)
+    assert (found.refusal is None) == (breaks == 1)

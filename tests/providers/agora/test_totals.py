@@ -63,7 +63,7 @@ async def test_without_the_whole_the_groups_are_an_answer_too() -> None:
 
     cut = await agora(rows).read_groups(WISH, purse(1))
     assert (len(cut.groups), cut.whole) == (2, None)
-    assert "the whole was not asked for: the request budget did not allow it" in cut.notes
+    assert "the whole was not asked for: no request was left for it" in cut.notes
     failed = await agora(whole_fails).read_groups(WISH, purse(4))
     assert (len(failed.groups), failed.whole) == (2, None)
     assert failed.notes[-1].startswith("the whole is not known: server")

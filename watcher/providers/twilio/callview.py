@@ -89,6 +89,7 @@ async def _rooms(wish: CallWish, talk: Talk, now: float) -> list[RoomRow]:
         since = now - CATCH_UP if wish.at is None else wish.at - ROOM_LIFE
         until = now + 1 if wish.at is None else min(now, wish.at + MINUTE) + 1
         if until <= since:
+            await talk.give_back()
             return []
         listed = await talk.rooms(iso(since), iso(until), name=wish.channel)
     read = (rows.room(row, talk.tally) for row in listed.rows)

@@ -136,6 +136,12 @@ class Talk:
         """One of those who were in a room, by SID, as a list of one. Raises `ProviderError`."""
         return await self._one(f"{ROOMS}/{room}/Participants/{participant}")
 
+    async def give_back(self) -> None:
+        """Nothing was asked: the spend that this began with is taken back."""
+        if self._paid:
+            await self._purse.refund()
+            self._paid = False
+
     async def _one(self, path: str) -> Listed:
         reply = await self._get(self._client.address(path))
         if reply is None:

@@ -71,7 +71,7 @@ class Totals:
                 found = await self._client.by_group(app_id, name, wish.product, span, purse, tally)
                 whole = found[0].value if found else None
             else:
-                notes.append("the whole was not asked for: the request budget did not allow it")
+                notes.append("the whole was not asked for: no request was left for it")
         except ProviderError as error:
             notes.append(f"the whole is not known: {error}")
         return GroupView(

@@ -121,6 +121,7 @@ class Reading:
     _why: str = "the requests or the time allowed were spent"
     _refused: Reason | None = None  # of the last request
     _over: bool = False
+    _again: bool = False  # one broken connection is tried once more
 
     async def carry_out(self) -> None:
         """Ask for everything, as far as it is granted. Raises what the purse does."""
@@ -240,6 +241,9 @@ class Reading:
         try:
             return await request()
         except ProviderError as error:
+            if error.reason is Reason.NETWORK and not self._again:
+                self._again = True
+                return await self._ask(what, request, kept=kept)
             self.edge.learn(error)
             self._refused = error.reason
             self._remarks.append(f"{what}: {error}")
