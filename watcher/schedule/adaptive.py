@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -179,6 +179,11 @@ class _Group:
     def deadline(self, state: QueryState) -> float:
         return _seen(state) + self._gaps[state.query.id]
 
+    def due(self, state: QueryState) -> float:
+        """Its deadline, or where that cannot be kept the first instant at which it may be tried: a promise that is
+        broken already is no reason to look at others before theirs."""
+        return max(self.deadline(state), self.ready(state))
+
     def overdue(self, state: QueryState, at: float) -> float:
         """How much of its own gap has passed."""
         return (at - _seen(state)) * self.rate(state)
@@ -223,9 +228,11 @@ def _next(group: _Group) -> Slot:
     other = min(others, key=lambda slot: slot.at)
     if promised.at <= other.at:
         return promised
-    if group.room <= sum(group.deadline(s) - _EARLY <= other.at + group.jam for s in group.states if not s.idle):
+    first = next((s for s in group.states if s.query.id == promised.query_id), None)
+    reserved = sum(group.deadline(s) - _EARLY <= other.at + group.jam for s in group.states if not s.idle)
+    if first is not None and group.ready(first) <= other.at and group.room <= reserved:
         # what a short quota has left is for the promises that come due before it has more
-        return Slot(query_id=promised.query_id, at=max(group.soonest, other.at), reason=promised.reason)
+        return replace(promised, at=max(group.soonest, other.at))
     return other
 
 
@@ -234,9 +241,8 @@ def _promised(group: _Group) -> Slot:
     waiting = [s for s in group.states if not s.idle]
     if not waiting:
         return Slot(query_id=None, at=math.inf, reason=Why.IDLE)
-    first = min(waiting, key=lambda s: (max(group.deadline(s), group.ready(s)), s.last_look or 0.0, s.query.id))
-    deadlines = sorted(group.deadline(s) for s in waiting)
-    latest = min(deadline - n * group.step for n, deadline in enumerate(deadlines)) - _EARLY
+    first = min(waiting, key=lambda s: (group.due(s), s.last_look or 0.0, s.query.id))
+    latest = min(due - n * group.step for n, due in enumerate(sorted(map(group.due, waiting)))) - _EARLY
     at = max(group.soonest, group.ready(first), latest)
     if group.surplus < 0 or not group.calm:  # not enough for every promise, or for nothing now: at an even pace
         at = max(at, group.paced)

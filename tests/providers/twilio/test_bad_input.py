@@ -13,7 +13,7 @@ import pytest
 from tests.emulator.twilio.helpers import KEY, NOON, SECRET
 from tests.providers.doubles import Vendor, answer
 from tests.providers.twilio.stage import HOST, Script, account
-from watcher.clock import HOUR, MINUTE, VirtualClock
+from watcher.clock import DAY, HOUR, MINUTE, VirtualClock
 from watcher.errors import ProviderError, Reason
 from watcher.providers.http import Reply
 from watcher.providers.twilio.refusals import refused
@@ -397,14 +397,53 @@ async def test_who_was_moved_while_nobody_looked_is_taken_back(
     assert [users for _, (users, _) in sorted(here.values["users"].items())] == found
 
 
-async def test_a_note_of_what_is_on_record_that_cannot_be_read_is_none() -> None:
-    """Another version's, or damaged: nothing is taken back, and the looks go on."""
-    here = script()
-    for note in ("", "[1]", '{"acme/calls/calls": [0, "xyz"]}', '{"acme/calls/calls": [60, "' + "f" * 5000 + '"]}'):
-        here.learned, here.covered = note, int(NOON)
-        here.open()
-        await here.look()
+@pytest.mark.parametrize("rooms", [[], [room(room_sid=OTHER, create_time="2026-01-01T12:31:00Z", end_time=None)]])
+async def test_a_list_without_the_rooms_of_before_empties_nothing(rooms: list[dict[str, Any]]) -> None:
+    """Somebody was in a room, so a list that names none, or only one that began since, is not the whole of them."""
+    now, listed = VirtualClock(epoch=NOON, jumping=True), [room()]
+    people = [stay()]
+    here = Script(now, Vendor(lambda request: vendor(rooms=listed, people=people).respond(request)))
+    await here.looks(30 * MINUTE)
+    listed[:], people[:] = rooms, []
+    here.open()
+    await here.looks(30 * MINUTE)
     assert list(here.values["users"].values()) == [(1.0, 1.0)]
+
+
+async def test_what_the_vendor_no_longer_keeps_is_not_taken_back() -> None:
+    """Watcher was down for three days, and the vendor lists small rooms for two."""
+    now = VirtualClock(epoch=NOON, jumping=True)
+    listed, people = [room()], [stay()]
+    here = Script(now, Vendor(lambda request: vendor(rooms=listed, people=people).respond(request)))
+    await here.looks(30 * MINUTE)
+    await now.sleep_until(NOON + 3 * DAY)
+    people.clear()
+    listed[:] = [room(room_sid=OTHER, create_time="2026-01-03T11:00:00Z", end_time="2026-01-03T11:40:00Z")]
+    here.open()
+    await here.looks(30 * MINUTE)
+    assert here.values["users"][int(NOON) - 30 * 60] == (1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        "",
+        "[1]",
+        '{"acme/calls/calls": [0, "xyz"]}',
+        '{"acme/calls/calls": [60, "' + "f" * 5000 + '"]}',
+        '{"acme/calls/calls": [6000000000000, "1"]}',
+        '{"acme/calls/calls": [6' + "0" * 40 + ', "1"]}',
+        f'{{"acme/calls/calls": [{int(NOON) - 3593}, "1"]}}',
+    ],
+)
+async def test_a_note_of_what_is_on_record_that_cannot_be_read_is_none(note: str) -> None:
+    """Another version's, damaged, or of no minute that can be on record: nothing is taken back, the looks go on."""
+    here = script()
+    here.learned, here.covered = note, int(NOON)
+    here.open()
+    await here.looks(5 * MINUTE)
+    assert list(here.values["users"].values()) == [(1.0, 1.0)]
+    assert len(here.learned or "") < 100
 
 
 def test_rows_are_json() -> None:

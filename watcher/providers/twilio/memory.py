@@ -95,9 +95,10 @@ class Rooms:
         return any(not r.read and r.failures < _HOLDING for r in open_ones)
 
     def complete(self, before: float) -> bool:
-        """Whether whoever was in a room that began by then is known: each was read to its end, none failed."""
-        begun = (r for r in self._rooms.values() if r.since <= before)
-        return all((r.read or r.done) and not (r.parts or r.failures) for r in begun)
+        """Whether whoever was in a room that began by then is known: each was read to its end, none failed. Not where
+        there is none at all: somebody was in one."""
+        begun = [r for r in self._rooms.values() if r.since <= before]
+        return bool(begun) and all((r.read or r.done) and not (r.parts or r.failures) for r in begun)
 
     def was_read(self, room: Room, now: float, tally: Tally, *, whole: bool) -> None:
         room.read, room.failures, room.next_at = True, 0, now + AGAIN

@@ -48,6 +48,7 @@ def open_source(
     )
 
 
+_Start = Annotated[int, msgspec.Meta(multiple_of=WIDTH)]
 _Bits = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{1,4096}$")]
 Marks = Mapping[str, tuple[int, str]]  # query -> the first minute, and in hexadecimal a bit for it and each after it
 
@@ -131,7 +132,7 @@ def _minutes(marks: tuple[int, str] | None) -> frozenset[int]:
 def _read(note: str | None) -> Marks:
     """Nothing where it is not readable: a foreign note must not stop the daemon."""
     try:
-        return msgspec.json.decode(note or "{}", type=dict[str, tuple[int, _Bits]])
+        return msgspec.json.decode(note or "{}", type=dict[str, tuple[_Start, _Bits]])
     except msgspec.DecodeError:
         return {}
 

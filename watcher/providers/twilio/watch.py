@@ -13,7 +13,8 @@ minutes of before are told again only once everything was read again: told in be
 would take back two thirds of an outage. The same holds where an answer was thrown away, as that of a clock that was
 ahead is: memory begins anew then, since the minutes in it count as told. A minute on record in which nobody is found is
 told as empty after a restart, once the list of all rooms and each room in it was read to its end without an oddity that
-could hide somebody: whoever was in it left in another, and would count twice.
+could hide somebody: whoever was in it left in another, and would count twice. Not where no room of before is listed,
+nor for minutes of more than a day ago, whose rooms the vendor may have dropped: their absence says nothing.
 
 A room may run for a day and shows only when it is over, and rooms are listed by when they began. So the list that finds
 all is that of a day before the oldest minute in memory; it is read every quarter of an hour, since it is megabytes. In
@@ -25,7 +26,7 @@ from __future__ import annotations
 
 import math
 
-from watcher.clock import HOUR, MINUTE, Clock
+from watcher.clock import DAY, HOUR, MINUTE, Clock
 from watcher.errors import ProviderError, Reason, clip
 from watcher.log import get
 from watcher.model import Answer, Purse, Query, Series, Span, Split
@@ -39,6 +40,7 @@ from watcher.providers.twilio.settings import Project, TwilioAccount
 from watcher.providers.vendortime import VendorTime
 
 FIRST_LOOK = HOUR  # how far back behind the vendor's delay a project is read that never was
+_SURELY_KEPT = DAY  # rooms of some types are kept for two days only (section 5), of which one may last one
 _LONG_LISTS = 3  # that may be cut short before a restart goes on without one
 _BROKEN = 3  # rooms of one look that cannot be read: the rest of them waits
 _BACK = 10 * MINUTE  # by which time may go back; what was planned by a clock a little ahead comes a little later
@@ -129,7 +131,8 @@ class Watch:
         self.rooms, self.stays = Rooms(), Stays(0)
         self._list_all_at, self._was_cut, self._long_lists = 0.0, False, _LONG_LISTS
         self._listed_all, self._takes_back = False, restarted
-        self.stays.told.update(self._on_record if restarted else ())
+        sure = now - _SURELY_KEPT
+        self.stays.told.update(start for start in self._on_record if restarted and sure <= start <= now - WIDTH)
         if covered is not None or anew:
             self._recorded_until = now if covered is None else covered
             self.stays.trim(max(_floor(self._recorded_until - self._kept), _floor(now - CATCH_UP)))
