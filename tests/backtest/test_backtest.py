@@ -13,10 +13,11 @@ import pytest
 from tests.benchmarks import traces, worlds
 from tests.benchmarks.bench_baselines import trailing
 from tests.benchmarks.traces import EPOCH
+from watcher.app.report import Episode
 from watcher.backtest.compare import difference, run
 from watcher.backtest.recording import Column, Recording
 from watcher.backtest.replay import PolicyName
-from watcher.backtest.report import sentences
+from watcher.backtest.report import sentences, wait_of
 from watcher.backtest.source import past_of
 from watcher.config import Config
 from watcher.detection import worst
@@ -190,3 +191,10 @@ def test_a_past_that_reaches_into_the_data_is_cut_there(config: Config) -> None:
     points = past_of(steady(of, begin - 600, begin + 600, 0.5), config.accounts[0].queries, begin=begin)(of, 0)
     assert points is not None
     assert (len(points), int(points.start[-1])) == (30, begin - 20)
+
+
+@pytest.mark.parametrize(("notified", "wait"), [(None, None), (160.0, 60.0), (100.0, 0.0), (40.0, 0.0)])
+def test_a_page_that_was_early_makes_up_for_no_late_one(notified: float | None, wait: float | None) -> None:
+    """Where a correction moved the beginning behind its page, the wait is none, and not less than none."""
+    episode = Episode(alert_id="a", rule="R", labels={}, starts_at=90, fired_at=100, notified_at=notified)
+    assert wait_of(episode) == wait

@@ -27,8 +27,11 @@ def found(store: MemoryStore) -> list[Episode]:
 
 
 def wait_of(episode: Episode) -> float | None:
-    """Seconds from `condition_at` to the first message that names it; None where none ever did."""
-    return None if episode.notified_at is None else episode.notified_at - episode.fired_at
+    """Seconds from `condition_at` to the first message that names it; None where none ever did.
+
+    None is negative: a page whose alert was corrected to a later beginning was early, which makes up for no late one.
+    """
+    return None if episode.notified_at is None else max(0.0, episode.notified_at - episode.fired_at)
 
 
 def document(

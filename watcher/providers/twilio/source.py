@@ -1,11 +1,13 @@
 """A Twilio account as the rest of the program sees it (port `model.Source`): each query goes to its project's watch.
 
 After a restart a source is told again which minutes are on record, a bit for each, so that one which an amendment
-emptied meanwhile can be taken back.
+emptied meanwhile can be taken back. That holds for the same rooms only: with another credential, or another choice of
+rooms, a minute without anybody means something else.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Set
 from dataclasses import replace
@@ -50,7 +52,7 @@ def open_source(
 
 _Start = Annotated[int, msgspec.Meta(multiple_of=WIDTH)]
 _Bits = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{1,4096}$")]
-Marks = Mapping[str, tuple[int, str]]  # query -> the first minute, and in hexadecimal a bit for it and each after it
+Marks = Mapping[str, tuple[int, str]]  # rooms -> the first minute, and in hexadecimal a bit for it and each after it
 
 
 class TwilioSource:
@@ -70,7 +72,8 @@ class TwilioSource:
         self._vendor_time = vendor_time
         self._connections = connections
         self._queries = queries(settings, needed)
-        self._on_record = {query.id: on_record[query.id] for query in self._queries if query.id in on_record}
+        self._rooms = {q.id: _rooms(q, p) for p, q in zip(settings.projects, self._queries, strict=True)}
+        self._on_record = {rooms: on_record[rooms] for rooms in self._rooms.values() if rooms in on_record}
         self.watches = {
             query.id: Watch(
                 account=settings,
@@ -84,7 +87,7 @@ class TwilioSource:
                 ),
                 vendor_time=vendor_time,
                 clock=clock,
-                on_record=_minutes(on_record.get(query.id)),
+                on_record=_minutes(on_record.get(self._rooms[query.id])),
             )
             for project, query in zip(settings.projects, self._queries, strict=True)
         }
@@ -97,10 +100,10 @@ class TwilioSource:
         """See `model.Source`."""
         watch = self.watches[query.id]
         answer = await watch.look(query, covered, purse)
-        marks = _marks(watch.stays.told)
-        if marks == self._on_record.get(query.id):
+        marks, rooms = _marks(watch.stays.told), self._rooms[query.id]
+        if marks == self._on_record.get(rooms):
             return answer
-        self._on_record[query.id] = marks
+        self._on_record[rooms] = marks
         return replace(answer, learned=msgspec.json.encode(self._on_record).decode())
 
     def call_pools(self, project: str) -> tuple[str, ...]:
@@ -117,6 +120,13 @@ class TwilioSource:
 
     async def aclose(self) -> None:
         await self._connections.aclose()
+
+
+def _rooms(query: Query, project: Project) -> str:
+    """Which rooms a query is about: those that a credential shows, as far as they are chosen."""
+    user, _ = project.credential()
+    chosen = msgspec.json.encode([user, project.only.parameters()], order="sorted")
+    return f"{query.id} {hashlib.sha256(chosen).hexdigest()[:16]}"
 
 
 def _marks(minutes: Set[int]) -> tuple[int, str]:
