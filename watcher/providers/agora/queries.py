@@ -183,10 +183,11 @@ def days_pools(account: AgoraAccount) -> tuple[str, ...]:
 
 def _sample_pools(account: AgoraAccount) -> Iterator[Pool]:
     """The day's limit is the vendor's, and what is allowed of it is the user's cap; a few for whoever asks for a call
-    where no samples are wanted."""
+    where no samples are wanted, but real-time figures."""
     limits, wish = account.inspector_limits(), account.call_inspector
     cap = ASKED_PER_DAY if wish is None else wish.requests_per_day
-    if limits is None or limits.per_day <= cap:
+    refused = wish is None and account.limits() is None
+    if limits is None or limits.per_day <= cap or refused:
         return
     quotas = (
         Quota.per_second(limits.per_second, margin=account.margin),
