@@ -189,3 +189,17 @@ async def test_whoever_goes_away_is_not_asked_for(stays: bool) -> None:
             hung_up.set()
     assert views.ended == ("answered" if stays else "left")
     assert sent[0]["status"] == (200 if stays else 499)
+
+
+async def test_a_fault_in_a_question_is_a_500_as_elsewhere() -> None:
+    """In words, as JSON, and not a connection that breaks."""
+
+    class Broken(FakeViews):
+        async def call(self, account: str, asked: AskedCall) -> ShownCall:
+            raise RuntimeError("a mistake")
+
+    transport = httpx.ASGITransport(application(Broken(), token=TOKEN), raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as web:
+        answer = await web.post("/api/v1/accounts/school/call", json={"channel": "lecture"}, headers=BEARER)
+    assert answer.status_code == 500
+    assert "a mistake" not in answer.text

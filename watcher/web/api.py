@@ -248,7 +248,7 @@ async def _while_there(request: Request, work: Callable[[], Awaitable[Shape]]) -
 
     Raises what `work` does.
     """
-    found: list[Shape | Refused] = []
+    found: list[Shape | Exception] = []
 
     async def until_gone(scope: anyio.CancelScope) -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -259,11 +259,11 @@ async def _while_there(request: Request, work: Callable[[], Awaitable[Shape]]) -
         tasks.start_soon(until_gone, tasks.cancel_scope)
         try:
             found.append(await work())
-        except Refused as refused:
-            found.append(refused)
+        except Exception as error:  # noqa: BLE001 - raised below as it is, and not as a group
+            found.append(error)
         tasks.cancel_scope.cancel()
     answer = found[0] if found else Refused(499, "whoever asked has gone")
-    if isinstance(answer, Refused):
+    if isinstance(answer, Exception):
         raise answer
     return answer
 
