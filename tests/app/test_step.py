@@ -122,10 +122,10 @@ async def test_somebodys_question_waits_for_looks_and_verdicts(
     """It is told how long nothing is due; not at all while a look is; and after one was answered the plan is anew."""
     house = House(store, [rule(require_users_above=20)])
     await house.open()
-    free: list[float] = []
+    free: list[tuple[float, float]] = []
 
-    async def noting(states: Sequence[object], free_until: float) -> bool:
-        free.append(free_until)
+    async def noting(states: Sequence[object], free_until: float, verdict: float) -> bool:
+        free.append((free_until, verdict))
         return True
 
     monkeypatch.setattr(house.loop.questions, "step", noting)
@@ -134,10 +134,10 @@ async def test_somebodys_question_waits_for_looks_and_verdicts(
     assert (free, house.source.looked) == ([], [VIDEO])
     house.plan(NOON + HOUR)
     assert await house.loop.step() == NOON, "at once again, by a plan that knows of the time it took"
-    assert (free, house.past.free) == ([NOON + 300], [])
+    assert (free, house.past.free) == ([(NOON + HOUR, NOON + 300)], [])
     house.plan(NOON + 60)
     await house.loop.step()
-    assert free[-1] == NOON + 60
+    assert free[-1] == (NOON + 60, NOON + 300)
 
 
 async def test_a_refusal_of_the_past_blinds_nobody(store: SqliteStore) -> None:

@@ -165,6 +165,7 @@ class AccountLoop:
     def stop(self) -> None:
         """Begin no further look."""
         self._stopping = True
+        self.questions.hurry()
         self._ring()
 
     async def step(self) -> float:
@@ -188,7 +189,7 @@ class AccountLoop:
             due = due and asked > self._clock.now()  # else something was asked, and the plan is an old one
         if due and self.slot.query_id is not None:
             return await self._look(self.queries[self.slot.query_id], self.slot)
-        if await self.questions.step(self.states, min(back, verdict)):
+        if await self.questions.step(self.states, back, verdict):
             return self._clock.now()
         if self._past is not None and self.slot.query_id is not None:
             await self._past.step(usage, min(back, verdict))

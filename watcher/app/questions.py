@@ -122,7 +122,7 @@ class Questions:
         self._ring = ring
         self._log = log.get("questions").bind(account=account)
         self._waiting: deque[_Question] = deque()
-        self._ended: Refused | None = None
+        self._ended = False
         self._hurried = False
 
     # ── what can be asked: each raises `Refused` with words for a person ─────────────────────────────────────────────
@@ -210,8 +210,8 @@ class Questions:
         kept: float = 0.0,
     ) -> Told[T]:
         """Wait for the turn, with patience, and for what is read then, which is bounded by itself."""
-        if self._ended is not None:
-            raise self._ended
+        if self._ended:
+            raise _anew()
         if len(self._waiting) >= MAX_WAITING:
             raise Refused(429, f"{MAX_WAITING} others wait for an answer already: try again in a minute")
         question = _Question(read, pools, requests, kept, since=real_monotonic())
@@ -226,10 +226,10 @@ class Questions:
             question.gone = True
             if question in self._waiting:
                 self._waiting.remove(question)
+        if question.answer is None and self._ended:
+            raise _anew()
         if question.answer is None:
             self._count(Outcome.LATE)
-            if self._ended is not None:
-                raise self._ended
             raise Refused(504, f"looks left no time for it within {PATIENCE:.0f} s: try again")
         if isinstance(question.answer, Refused):
             raise question.answer
@@ -238,20 +238,22 @@ class Questions:
 
     # ── the account's loop ───────────────────────────────────────────────────────────────────────────────────────────
 
-    async def step(self, states: Sequence[QueryState], free_until: float) -> bool:
-        """Answer who asked first, if there is time before `free_until` (run clock); whether that was done."""
+    async def step(self, states: Sequence[QueryState], free_until: float, verdict: float = math.inf) -> bool:
+        """Answer who asked first, if there is time before the next look at `free_until` and the next verdict, which may
+        be a page (run clock); whether that was done."""
         if not self._waiting:
             return False
-        room = (free_until - self._clock.now()) / self._clock.rate
+        room, page = ((at - self._clock.now()) / self._clock.rate for at in (free_until, verdict))
         if real_monotonic() - self._waiting[0].since > PATIENCE / 2:
             room = max(room, LATE_ROOM)
+        room = min(room, page)
         if room < LEAST_ROOM:
             return False
         question = self._waiting.popleft()
         question.begun.set()
         self._hurried = False
         try:
-            question.answer = await self._read(question, states, min(room - _margin(room), LONGEST_READ))
+            question.answer = await self._read(question, states, free_until, min(room - _margin(room), LONGEST_READ))
         except Refused as refused:
             question.answer = refused
         except Exception as error:  # noqa: BLE001 - a fault in reading for one person costs that answer, not the looks
@@ -267,16 +269,18 @@ class Questions:
 
     def close(self) -> None:
         """The loop ends, for a reload or after a crash: whoever waits need not wait for another one."""
-        self._ended = Refused(503, "the account begins anew: ask again in a moment")
+        self._ended = True
         for question in self._waiting:
-            question.answer = self._ended
+            question.answer = _anew()
             question.begun.set()
             question.answered.set()
         self._waiting.clear()
 
-    async def _read(self, question: _Question, states: Sequence[QueryState], seconds: float) -> tuple[object, int]:
-        """What was read, and the requests that it took. Raises `Refused`."""
-        purse = await self._begun(question, states, seconds)
+    async def _read(
+        self, question: _Question, states: Sequence[QueryState], free_until: float, seconds: float
+    ) -> tuple[object, int]:
+        """What was read within so many seconds, and the requests that it took. Raises `Refused`."""
+        purse = await self._begun(question, states, free_until, seconds)
         try:
             view = await self._asked(question, purse, seconds + GRACE)
         except ProviderError as error:
@@ -293,11 +297,11 @@ class Questions:
         self._log.info("question_answered", requests=purse.spent)
         return view, purse.spent
 
-    async def _begun(self, question: _Question, states: Sequence[QueryState], seconds: float) -> _Purse:
+    async def _begun(
+        self, question: _Question, states: Sequence[QueryState], free_until: float, seconds: float
+    ) -> _Purse:
         """A purse with the first request spent. Raises `Refused`."""
         pools = question.pools
-
-        free_until = self._clock.now() + seconds * self._clock.rate
 
         def spares() -> bool:
             wanted = not (question.gone or self._hurried)
@@ -358,6 +362,10 @@ class Questions:
     def _unrecorded(self, error: StoreError) -> Refused:
         self._recorder.fails(error)
         return self._over(Outcome.FAILED, Refused(503, "the state cannot be written, so no request may leave"))
+
+
+def _anew() -> Refused:
+    return Refused(503, "the account begins anew: ask again in a moment")
 
 
 def _margin(room: float) -> float:

@@ -401,3 +401,16 @@ async def test_one_broken_connection_is_tried_once_more(breaks: int, requests: i
     assert len(wire.requests) == requests
     assert any("network" in note for note in found.notes) == (breaks == 2)
     assert (found.refusal is None) == (breaks == 1)
+
+
+async def test_a_broken_connection_without_a_request_left_is_said() -> None:
+    """It was asked, and broke: that is no request that was not allowed."""
+
+    def breaking(request: httpx.Request) -> Any:
+        raise httpx.ReadError("connection reset")
+
+    wire = vendor(room() | {"sessions": breaking})
+    found = await read(source(wire, base_url="http://one.example.com"), requests=2)
+    assert found.refusal is not None
+    assert found.refusal.reason is Reason.NETWORK
+    assert any(note.startswith("who was in it: network") for note in found.notes)

@@ -239,17 +239,25 @@ class Reading:
             self._unasked.append(what)
             return None
         try:
-            return await request()
+            return await self._tried(request, kept)
         except ProviderError as error:
-            if error.reason is Reason.NETWORK and not self._again:
-                self._again = True
-                return await self._ask(what, request, kept=kept)
             self.edge.learn(error)
             self._refused = error.reason
             self._remarks.append(f"{what}: {error}")
             if error.reason not in _OF_ONE:
                 self._over, self._why, self.refusal = True, "the vendor failed", error
             return None
+
+    async def _tried(self, request: Callable[[], Awaitable[T]], kept: int) -> T:
+        """Once more after a broken connection, where there is a request for it; that happens once in a reading."""
+        try:
+            return await request()
+        except ProviderError as error:
+            again = error.reason is Reason.NETWORK and not self._again and self.allowance.left > kept
+            if not again or not await self._granted():
+                raise
+            self._again = True
+        return await request()
 
     async def _granted(self) -> bool:
         """A purse that has refused once is not asked again: each time it might wait."""
