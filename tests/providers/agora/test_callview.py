@@ -256,7 +256,7 @@ async def test_a_call_that_is_no_longer_kept() -> None:
 
 def test_where_a_call_is_paid_for() -> None:
     """In the pool of samples, whether there are samples or not; where there is none, what to configure."""
-    for changes in ({}, {"call_inspector": None}, {"plan": "standard", "call_inspector": None}):
+    for changes in ({}, {"call_inspector": None}, {"plan": "standard"}):
         assert source(vendor({}), **changes).call_pools("classroom") == ("acme/call_inspector",)
     with pytest.raises(Refused, match="plan starter of acme has no Call Inspector") as error:
         source(vendor({}), plan="starter", call_inspector=None).call_pools("classroom")
