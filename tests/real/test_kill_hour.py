@@ -228,6 +228,7 @@ def _news(receipts: list[Receipt], rule: str) -> list[bool]:
     return news
 
 
+@pytest.mark.serial
 @pytest.mark.timeout(180)
 async def test_ten_kills_in_the_scripted_hour(tmp_path: Path) -> None:
     """The short form, at 120 times the pace."""
