@@ -145,6 +145,20 @@ async def house(store: SqliteStore) -> House:
     return made
 
 
+@pytest.fixture
+def real(house: House, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Real time by hand: every request takes two seconds of it."""
+    now = [1000.0]
+    monkeypatch.setattr(questions, "real_monotonic", lambda: now[0])
+    monkeypatch.setattr(HandClock, "virtual", False)
+
+    async def slowly() -> None:
+        now[0] += 2.0
+
+    house.source.meanwhile = slowly
+    return now
+
+
 async def test_a_call_is_read_for_at_most_what_is_allowed(house: House) -> None:
     """The first request is one of them; every one is in the ledger and in the answer."""
     answer = await house.told(requests=7, user="kim", at=NOON - 60)
@@ -169,16 +183,8 @@ async def test_a_look_that_is_near_goes_first(house: House) -> None:
     assert house.spent() == 3
 
 
-async def test_where_looks_leave_no_room_some_is_taken(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_where_looks_leave_no_room_some_is_taken(house: House, real: list[float]) -> None:
     """After half the patience, and only a few seconds of it."""
-    real = [1000.0]
-    monkeypatch.setattr(questions, "real_monotonic", lambda: real[0])
-    monkeypatch.setattr(HandClock, "virtual", False)
-
-    async def slowly() -> None:
-        real[0] += 2.0
-
-    house.source.meanwhile = slowly
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(lambda: house.questions.call(asked()))
         await anyio.wait_all_tasks_blocked()
@@ -271,17 +277,10 @@ async def test_a_vendor_that_hangs_is_given_up(house: House) -> None:
     assert house.spent() == 1
 
 
+@pytest.mark.usefixtures("real")
 async def test_on_a_fast_clock_room_is_real_time(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten minutes at sixty times the pace are ten seconds, of which five are for reading."""
     monkeypatch.setattr(HandClock, "rate", 60.0)
-    real = [1000.0]
-    monkeypatch.setattr(questions, "real_monotonic", lambda: real[0])
-    monkeypatch.setattr(HandClock, "virtual", False)
-
-    async def slowly() -> None:
-        real[0] += 2.0
-
-    house.source.meanwhile = slowly
     assert (await house.told()).requests == 3
     assert not await house.questions.step(house.states, NOON + 170)
 
@@ -309,16 +308,8 @@ def test_an_instant_of_a_vendor_beyond_the_calendar() -> None:
     assert (shown.began, shown.stays[0].joined, shown.stays[0].left) == (None, rfc3339(NOON), None)
 
 
-async def test_what_is_not_read_in_time_is_left_out(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_is_not_read_in_time_is_left_out(house: House, real: list[float]) -> None:
     """The purse closes before the next look: by then what was read is the answer."""
-    real = [1000.0]
-    monkeypatch.setattr(questions, "real_monotonic", lambda: real[0])
-    monkeypatch.setattr(HandClock, "virtual", False)
-
-    async def slowly() -> None:
-        real[0] += 2.0
-
-    house.source.meanwhile = slowly
     assert (await house.told(free_until=NOON + 9)).requests == 3, "of 9 s, 4.5 are for it"
     real[0] = 2000.0
     longest = questions.LONGEST_READ
