@@ -119,7 +119,7 @@ class Traffic:
 
     def _bad(self, metric: str, product: str, channel: str, slots: Ints) -> Floats:
         heads = self.heads(product, slots)
-        parts = self.bad_rows(metric, product, slots)
+        parts = self._bad_rows(metric, product, heads, slots)
         if not channel:
             return mean(parts, heads)
         if channel not in self._names():
@@ -129,7 +129,9 @@ class Traffic:
 
     def bad_rows(self, metric: str, product: str, slots: Ints) -> Floats:
         """The bad share of each channel, rows as in `heads`."""
-        heads = self.heads(product, slots)
+        return self._bad_rows(metric, product, self.heads(product, slots), slots)
+
+    def _bad_rows(self, metric: str, product: str, heads: Ints, slots: Ints) -> Floats:
         parts = self._bad_parts(metric, product, heads, slots)
         if metric == "joinSuccessIn5sRate":  # who joined within 5 s has joined
             parts = np.maximum(parts, self._bad_parts("joinSuccessRate", product, heads, slots))
@@ -250,7 +252,7 @@ class Traffic:
 
     def _incidents(self, product: str, metric: str, slots: Ints) -> list[Incident]:
         """Those that may touch the slots."""
-        if not len(slots):
+        if not self.incidents or not len(slots):
             return []
         first, last = int(slots.min()), int(slots.max())
         return [
