@@ -211,8 +211,10 @@ class Traffic:
         """Give one part its level and the others what is left of the whole, so that the weighted mean stays."""
         users, group = heads.sum(axis=0), heads[row]
         others = users - group
-        most = np.where(others > 0, whole * users / np.maximum(group, 1), whole)  # all in one group: it is the whole
-        own = np.where(group > 0, np.minimum(level, most), 0.0)
+        some = np.maximum(group, 1)
+        least = (whole * users - others) / some  # the others can be no worse than bad all the time
+        own = np.where(others > 0, np.clip(level, least, np.maximum(whole * users / some, least)), whole)
+        own = np.where(group > 0, own, 0.0)
         rest = np.maximum(whole * users - own * group, 0.0) / np.maximum(others, 1)
         apart = heads.copy()
         apart[row] = 0
