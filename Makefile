@@ -7,6 +7,12 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
+# The tests start the program a hundred times: its bytecode is kept, also where the environment says otherwise.
+unexport PYTHONDONTWRITEBYTECODE
+# Their files lie in memory where there is room. On a disk most of a virtual day is waiting for SQLite's commits, and no
+# test cuts the power; `bench` and `soak` keep the disk.
+MEMORY := $(shell df --output=avail,target /dev/shm 2>/dev/null | awk 'NR > 1 && $$1 > 2^21 { print $$2 }')
+
 .PHONY: help demo test check unit serial bench soak picture lock clean
 
 help: ## this list
@@ -23,8 +29,10 @@ check: .venv/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+unit serial: export PYTEST_DEBUG_TEMPROOT := $(or $(MEMORY),$(TMPDIR),/tmp)
+
 unit: .venv/.dev .venv/.apt
-	$(BIN)/pytest -n 2 -m "not soak and not bench and not serial"
+	$(BIN)/pytest -n 2 --dist worksteal -m "not soak and not bench and not serial"
 
 serial: .venv/.dev .venv/.apt
 	$(BIN)/pytest -m "serial and not soak and not bench"

@@ -132,5 +132,7 @@ class ListenError(WatcherError):
 
 def clip(text: str, limit: int = 200) -> str:
     """Text of others, one line, printable, at most `limit` characters."""
-    line = "".join(c if c.isprintable() else " " for c in text[: limit * 4])
+    line = text[: limit * 4]
+    if not line.isprintable():
+        line = "".join(c if c.isprintable() else " " for c in line)
     return line if len(line) <= limit else line[: limit - 1] + "…"

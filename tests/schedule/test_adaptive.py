@@ -138,16 +138,17 @@ def test_a_clock_that_is_wrong(offset: float) -> None:
     assert sum(account.lost.values()) == 0
 
 
-@settings(max_examples=15)
-@given(
+anything = given(
     plan=st.sampled_from([PREMIUM, ENTERPRISE]),
     count=st.integers(1, 9),
     hours=st.sets(st.integers(0, 23), min_size=1, max_size=12),
     start=st.floats(0, 23.9),
     noisy=st.floats(0, 1),
 )
-def test_any_load_and_any_noise(plan: Plan, count: int, hours: set[int], start: float, noisy: float) -> None:
-    """Whatever the load and however often evidence asks: quotas hold, no window is lost, every gap is kept."""
+
+
+def assert_kept_under(*, plan: Plan, count: int, hours: set[int], start: float, noisy: float) -> None:
+    """A day and a half with these busy hours, and evidence that asks in this share of each 100 minutes."""
     queries = plan.queries(count)
     account = Account(plan=plan, queries=queries, pools=(plan.pool(),), start=TODAY + start * HOUR)
     load = busy_at(*hours)
@@ -159,6 +160,22 @@ def test_any_load_and_any_noise(plan: Plan, count: int, hours: set[int], start: 
 
     adaptive(account, dress).until(TODAY + 1.5 * DAY)
     assert_promises_kept(account)
+
+
+@settings(max_examples=6, derandomize=True)  # `make soak` draws others
+@anything
+def test_any_load_and_any_noise(plan: Plan, count: int, hours: set[int], start: float, noisy: float) -> None:
+    """Whatever the load and however often evidence asks: quotas hold, no window is lost, every gap is kept."""
+    assert_kept_under(plan=plan, count=count, hours=hours, start=start, noisy=noisy)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@settings(max_examples=200)
+@anything
+def test_two_hundred_loads_and_noises(plan: Plan, count: int, hours: set[int], start: float, noisy: float) -> None:
+    """The same, at length."""
+    assert_kept_under(plan=plan, count=count, hours=hours, start=start, noisy=noisy)
 
 
 # ── evidence and its reserve ─────────────────────────────────────────────────────────────────────────────────────────

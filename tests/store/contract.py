@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.store.build import FREEZE, T0, USERS, column, entry, message, notifications, obligations, owed, transitions
+from tests.store.anything import notifications, obligations, transitions
+from tests.store.build import FREEZE, T0, USERS, column, entry, message, owed
 from watcher.errors import StoreError
 from watcher.model import (
     Ack,

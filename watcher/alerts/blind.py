@@ -108,9 +108,9 @@ def own_troubles(
         *(_rule(sight) for sight in rules),
     ]
     found: list[Transition] = []
-    for trouble in troubles:
-        found += _step(trouble, last.get(alert_id(trouble.rule, trouble.labels)), now)
-    named = {alert_id(trouble.rule, trouble.labels) for trouble in troubles}
+    named = {alert_id(trouble.rule, trouble.labels): trouble for trouble in troubles}
+    for alert, trouble in named.items():
+        found += _step(trouble, last.get(alert), now)
     for alert, entry in last.items():
         if alert not in named and entry.rule in OWN and entry.state is State.FIRING:
             what = next(filter(None, (entry.labels.get(name, "") for name in ("rule_name", "target", "account"))), "")

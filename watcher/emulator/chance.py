@@ -7,6 +7,7 @@ generator was considered: it would have to be wound forward to each window, or i
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,9 @@ import numpy.typing as npt
 from watcher.model import Floats, Ints
 
 _GOLDEN = 0x9E3779B97F4A7C15
-_MASK = 0xFFFF_FFFF_FFFF_FFFF
 
 
+@lru_cache(maxsize=4096)  # a request asks for the keys of its metric and channels dozens of times
 def key_of(seed: int, *parts: str) -> int:
     """64 bits naming one stream of numbers. Parts may hold any text; their borders count."""
     digest = hashlib.blake2b(digest_size=8)
@@ -37,8 +38,3 @@ def draws(keys: npt.ArrayLike, index: Ints) -> Floats:
     x = x ^ (x >> np.uint64(31))
     unit: Floats = (x >> np.uint64(11)).astype(np.float64) * 2.0**-53
     return unit
-
-
-def draw(key: int, index: int) -> float:
-    """One number in [0, 1)."""
-    return float(draws(np.array([key & _MASK], dtype=np.uint64), np.array([index], dtype=np.int64))[0])

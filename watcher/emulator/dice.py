@@ -22,7 +22,7 @@ def bits(key: int, index: int = 0) -> int:
 
 
 def unit(key: int, index: int = 0) -> float:
-    """One number in [0, 1); equals `chance.draw`."""
+    """One number in [0, 1); equals that of `chance.draws`."""
     return (bits(key, index) >> 11) * 2.0**-53
 
 

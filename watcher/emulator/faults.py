@@ -19,7 +19,8 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from watcher.emulator.chance import draw, key_of
+from watcher.emulator.chance import key_of
+from watcher.emulator.dice import unit
 from watcher.yamlfile import Duration, Quantity, Strict, duration
 
 # ── as written ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -167,7 +168,7 @@ class Injector:
             self._met[index] += 1
             if fault.every is not None and self._met[index] % fault.every:
                 continue
-            if fault.probability is not None and draw(self._keys[index], self._met[index]) >= fault.probability:
+            if fault.probability is not None and unit(self._keys[index], self._met[index]) >= fault.probability:
                 continue
             self.struck[fault.kind] += 1
             hits.append(fault)

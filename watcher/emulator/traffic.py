@@ -119,7 +119,7 @@ class Traffic:
 
     def _bad(self, metric: str, product: str, channel: str, slots: Ints) -> Floats:
         heads = self.heads(product, slots)
-        parts = self.bad_rows(metric, product, slots)
+        parts = self._bad_rows(metric, product, heads, slots)
         if not channel:
             return mean(parts, heads)
         if channel not in self._names():
@@ -129,7 +129,9 @@ class Traffic:
 
     def bad_rows(self, metric: str, product: str, slots: Ints) -> Floats:
         """The bad share of each channel, rows as in `heads`."""
-        heads = self.heads(product, slots)
+        return self._bad_rows(metric, product, self.heads(product, slots), slots)
+
+    def _bad_rows(self, metric: str, product: str, heads: Ints, slots: Ints) -> Floats:
         parts = self._bad_parts(metric, product, heads, slots)
         if metric == "joinSuccessIn5sRate":  # who joined within 5 s has joined
             parts = np.maximum(parts, self._bad_parts("joinSuccessRate", product, heads, slots))
@@ -209,8 +211,10 @@ class Traffic:
         """Give one part its level and the others what is left of the whole, so that the weighted mean stays."""
         users, group = heads.sum(axis=0), heads[row]
         others = users - group
-        most = np.where(others > 0, whole * users / np.maximum(group, 1), whole)  # all in one group: it is the whole
-        own = np.where(group > 0, np.minimum(level, most), 0.0)
+        some = np.maximum(group, 1)
+        least = (whole * users - others) / some  # the others can be no worse than bad all the time
+        own = np.where(others > 0, np.clip(level, least, np.maximum(whole * users / some, least)), whole)
+        own = np.where(group > 0, own, 0.0)
         rest = np.maximum(whole * users - own * group, 0.0) / np.maximum(others, 1)
         apart = heads.copy()
         apart[row] = 0
@@ -250,7 +254,7 @@ class Traffic:
 
     def _incidents(self, product: str, metric: str, slots: Ints) -> list[Incident]:
         """Those that may touch the slots."""
-        if not len(slots):
+        if not self.incidents or not len(slots):
             return []
         first, last = int(slots.min()), int(slots.max())
         return [

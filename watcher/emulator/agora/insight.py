@@ -18,7 +18,7 @@ import numpy as np
 from watcher.clock import DAY, HOUR, MINUTE
 from watcher.emulator.agora.insight_ask import InsightAsk
 from watcher.emulator.agora.reply import Found, holed, mix_rows, number
-from watcher.emulator.chance import draw
+from watcher.emulator.dice import unit
 from watcher.emulator.faults import Fault
 from watcher.emulator.traffic import BETTER_UP, GROUPS, SLOT, Traffic, shares
 from watcher.emulator.world import PRODUCTS, Answers
@@ -245,7 +245,7 @@ class _Figures:
             return _Truth(counts=1.0, rates=1.0)
         key = self._traffic.key("provisional", self._ask.metric.replace("Current", "Concurrent"))
         day = at // DAY
-        return _Truth(counts=0.94 + 0.05 * draw(key, day), rates=0.85 + 0.1 * draw(key, -day))
+        return _Truth(counts=0.94 + 0.05 * unit(key, day), rates=0.85 + 0.1 * unit(key, -day))
 
 
 class _Truth(NamedTuple):

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
 
-from watcher.emulator.chance import draw, draws
+from watcher.emulator.chance import draws
+from watcher.emulator.dice import unit
 from watcher.emulator.traffic import Bools, Traffic, as_rate, shares
 from watcher.model import Floats, Ints
 
@@ -59,10 +60,9 @@ class Seats:
 
     def groups(self, dimension: str, seats: Ints) -> Ints:
         """Which of `GROUPS[dimension]` each seat belongs to."""
-        start = draw(self.traffic.key("group of seats", self.product, self.name, dimension), 0)
+        start = unit(self.traffic.key("group of seats", self.product, self.name, dimension), 0)
         places = (start + (seats % _ROUND) * math.sqrt(_STEPS[dimension])) % 1.0
-        edges = np.cumsum(shares(dimension))[:-1]
-        return np.searchsorted(edges, places, side="right").astype(np.int64)
+        return np.searchsorted(_edges(dimension), places, side="right").astype(np.int64)
 
     def rates(self, metric: str, seats: Ints, slots: Ints) -> Floats:
         """A row per seat, a column per slot of a stretch of the grid; NaN where the seat is free."""
@@ -122,6 +122,13 @@ def uid_rates(traffic: Traffic, metric: str, product: str, channel: str, slots: 
             rates = Seats(traffic, product, row).rates(metric, np.arange(len(uids), dtype=np.int64), slots)
             return dict(zip(uids, rates, strict=True))  # first named, first come
     return {}
+
+
+@cache
+def _edges(dimension: str) -> Floats:
+    """Where one group's share of the seats ends and the next one's begins."""
+    edges: Floats = np.cumsum(shares(dimension))[:-1]
+    return edges
 
 
 def _first(values: npt.NDArray[np.float64], count: Ints) -> Floats:

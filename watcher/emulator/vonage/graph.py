@@ -18,6 +18,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -248,6 +249,7 @@ def _endpoint(document: DocumentNode) -> str:
 # ── the schema ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@cache  # it holds nothing of any project: those come with the question
 def _schema() -> GraphQLSchema:
     schema = build_schema(_SCHEMA.read_text(encoding="utf-8"))
     for name, read in (("Date", _instant), ("IntOrString", _identifier)):
