@@ -230,16 +230,23 @@ class Dimension(StrEnum):
     MEDIA_REGION = "media_region"
 
 
+class Rest(NamedTuple):
+    """All who are not in a group: the value over them, which is of no meaning where they are none, and their number."""
+
+    value: float
+    users: float
+
+
 class Group(NamedTuple):
     """One group of a `Split`: the signal's value in it, and the users (or streams) it is made of.
 
-    `rest` is the value over all others, where the source knows it; else it is worked out from the whole.
+    `rest` are all others, where the source knows them; else they are worked out from the whole.
     """
 
     name: str
     value: float
     users: float
-    rest: float | None = None
+    rest: Rest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
