@@ -364,6 +364,19 @@ class Splitter(Protocol):
         ...
 
 
+PointsOf = Callable[[Series, int], Points | None]
+"""Recorded points of a series from a window start on, as `StoreReader.points`; raises `StoreError`."""
+
+
+@runtime_checkable
+class Rereader(Protocol):
+    """A source that reads again after a restart what it told before, and so must know what is on record."""
+
+    def recall(self, recorded: PointsOf, covered: Mapping[str, int]) -> None:
+        """Once, before the first look; `covered` is the end of what is on record by query. Raises `StoreError`."""
+        ...
+
+
 # ── alerts ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

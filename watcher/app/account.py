@@ -276,6 +276,8 @@ class AccountLoop:
             replace(s, covered_until=self._on_run_clock(skipped[s.query.id])) if s.query.id in skipped else s
             for s in self.states
         )
+        if answer.learned is not None:  # first, since what is on record may be read by it after a crash
+            await self._keep(answer.learned)
         await self._recorder.record(
             Commit(
                 points=answer.points,
@@ -286,8 +288,6 @@ class AccountLoop:
                 transitions=verdicts.transitions,
             )
         )
-        if answer.learned is not None:
-            await self._keep(answer.learned)
 
     async def _keep(self, learned: str) -> None:
         """What the source learned about its vendor; where the store fails, it is learned again after a restart."""
