@@ -40,13 +40,13 @@ def page(key: str, rows: object, following: object = None) -> dict[str, Any]:
     return {key: rows, "meta": {"key": key, "next_page_url": following}}
 
 
-def vendor(*, rooms: object = None, people: object = None) -> Vendor:
-    """Answers with these rows, bodies or responses."""
+def vendor(*, rooms: object = None, people: object = None, now: float = NOON) -> Vendor:
+    """Answers with these rows, bodies or responses, and says that it is `now`."""
 
     def made(found: object, key: str) -> httpx.Response:
         if isinstance(found, httpx.Response):
             return found
-        return answer(found if isinstance(found, dict | bytes) else page(key, found), at=NOON)
+        return answer(found if isinstance(found, dict | bytes) else page(key, found), at=now)
 
     def respond(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/Participants"):
@@ -56,8 +56,8 @@ def vendor(*, rooms: object = None, people: object = None) -> Vendor:
     return Vendor(respond)
 
 
-def script(**how: object) -> Script:
-    return Script(VirtualClock(epoch=NOON, jumping=True), vendor(**how))
+def script(*, rooms: object = None, people: object = None) -> Script:
+    return Script(VirtualClock(epoch=NOON, jumping=True), vendor(rooms=rooms, people=people))
 
 
 async def test_a_look_asks_as_documented() -> None:
@@ -347,6 +347,7 @@ async def test_an_amended_row_moves_to_its_minute() -> None:
 
 
 OTHER = "RM" + "2" * 32
+THIRD = "RM" + "3" * 32
 
 
 @pytest.mark.parametrize(
@@ -397,20 +398,52 @@ async def test_who_was_moved_while_nobody_looked_is_taken_back(
     assert [users for _, (users, _) in sorted(here.values["users"].items())] == found
 
 
+async def test_who_was_moved_in_a_long_absence_is_taken_back() -> None:
+    """Down for six hours, which is longer than memory reaches: it is kept until that is certain."""
+    now, people = VirtualClock(epoch=NOON, jumping=True), [stay()]
+    here = Script(now, Vendor(lambda request: vendor(people=people, now=now.now()).respond(request)))
+    await here.looks(30 * MINUTE)
+    await now.sleep_until(NOON + 6 * HOUR)
+    people[:] = [stay(leave_time="2026-01-01T11:32:00Z")]
+    here.open()
+    await here.looks(30 * MINUTE)
+    assert [users for _, (users, _) in sorted(here.values["users"].items())] == [0.0, 1.0]
+
+
+async def test_what_memory_let_go_is_not_taken_back() -> None:
+    """It is certain only two hours after the restart, since a running room cannot be read before: who left in a minute
+    that is forgotten by then stays."""
+    now, listed = VirtualClock(epoch=NOON, jumping=True), [room()]
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if "Participants" not in request.url.path:
+            return answer(page("rooms", listed), at=now.now())
+        if OTHER in request.url.path and now.now() < NOON + 2.5 * HOUR:
+            return answer(b"", status=500, at=now.now())
+        return answer(page("participants", [stay()] if RM in request.url.path else []), at=now.now())
+
+    here = Script(now, Vendor(respond), account({"longest": "10m"}, delay="10m"))
+    await here.looks(30 * MINUTE)
+    listed[:] = [room(room_sid=OTHER, end_time=None, processing_state="in_progress"), room(room_sid=THIRD)]
+    here.open()
+    while now.now() < NOON + 4 * HOUR:
+        with suppress(ProviderError):
+            await here.look()
+        await now.sleep_until(now.now() + MINUTE)
+    assert list(here.values["users"].values()) == [(1.0, 1.0)]
+
+
 @pytest.mark.parametrize("rooms", [[], [room(room_sid=OTHER, create_time="2026-01-01T12:31:00Z", end_time=None)]])
 async def test_a_list_without_the_rooms_of_before_empties_nothing(rooms: list[dict[str, Any]]) -> None:
     """Somebody was in a room, so a list that names none, or only one that began since, is not the whole of them."""
     now, listed = VirtualClock(epoch=NOON, jumping=True), [room()]
     people = [stay()]
-    here = Script(now, Vendor(lambda request: vendor(rooms=listed, people=people).respond(request)))
+    here = Script(now, Vendor(lambda request: vendor(rooms=listed, people=people, now=now.now()).respond(request)))
     await here.looks(30 * MINUTE)
     listed[:], people[:] = rooms, []
     here.open()
     await here.looks(30 * MINUTE)
     assert list(here.values["users"].values()) == [(1.0, 1.0)]
-
-
-THIRD = "RM" + "3" * 32
 
 
 class Listing:
@@ -552,7 +585,7 @@ async def test_what_the_vendor_no_longer_keeps_is_not_taken_back() -> None:
     """Watcher was down for three days, and the vendor lists small rooms for two."""
     now = VirtualClock(epoch=NOON, jumping=True)
     listed, people = [room()], [stay()]
-    here = Script(now, Vendor(lambda request: vendor(rooms=listed, people=people).respond(request)))
+    here = Script(now, Vendor(lambda request: vendor(rooms=listed, people=people, now=now.now()).respond(request)))
     await here.looks(30 * MINUTE)
     await now.sleep_until(NOON + 3 * DAY)
     people.clear()
@@ -567,7 +600,7 @@ async def test_of_other_rooms_nothing_is_taken_back(changes: dict[str, Any]) -> 
     """Another choice of rooms, or another account under the same name: who was there before is not there to be seen."""
     now = VirtualClock(epoch=NOON, jumping=True)
     people = [stay()]
-    here = Script(now, Vendor(lambda request: vendor(people=people).respond(request)))
+    here = Script(now, Vendor(lambda request: vendor(people=people, now=now.now()).respond(request)))
     await here.looks(30 * MINUTE)
     people.clear()
     here.settings = account(changes)
@@ -585,7 +618,7 @@ async def test_a_note_of_whose_record_it_is_that_cannot_be_read_is_none(note: st
     """Another version's, damaged, or of another project: nothing is taken back, the looks go on, and it is written
     anew."""
     now, people = VirtualClock(epoch=NOON, jumping=True), [stay()]
-    here = Script(now, Vendor(lambda request: vendor(people=people).respond(request)))
+    here = Script(now, Vendor(lambda request: vendor(people=people, now=now.now()).respond(request)))
     await here.look()
     ((query, (rooms, since)),) = json.loads(here.learned or "").items()
     assert since == 0
@@ -599,14 +632,18 @@ async def test_a_note_of_whose_record_it_is_that_cannot_be_read_is_none(note: st
 
 
 async def test_a_record_of_the_future_is_none() -> None:
-    """A clock that was ahead wrote it, or a damaged state: it is no minute that can be taken back."""
-    here = script()
+    """A clock that was ahead told of five people in five minutes; of the one who leaves then it is told at once."""
+    now, listed, people = VirtualClock(epoch=NOON, jumping=True), [room()], [stay()]
+    here = Script(now, Vendor(lambda request: vendor(rooms=listed, people=people, now=now.now()).respond(request)))
     await here.look()
-    ahead = int(NOON + DAY)
-    for told in here.values.values():
-        told[ahead] = (1.0, 1.0)
+    ahead = int(NOON + 5 * MINUTE)
+    here.values["users"][ahead] = (5.0, 5.0)
     here.open()
-    await here.looks(30 * MINUTE)
+    await here.look()
+    await now.sleep_until(NOON + 11 * MINUTE)
+    listed[:] = [room(room_sid=OTHER, end_time="2026-01-01T12:06:00Z")]
+    people[:] = [stay(room_sid=OTHER, participant_sid=PB, leave_time="2026-01-01T12:05:30Z")]
+    await here.look()
     assert here.values["users"][ahead] == (1.0, 1.0)
 
 

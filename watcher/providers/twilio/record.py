@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from watcher.clock import DAY
+from watcher.clock import DAY, HOUR
 from watcher.model import Points
 from watcher.providers.twilio import rows
 from watcher.providers.twilio.points import Minute, count
@@ -50,6 +50,7 @@ class Record:
     def __init__(self, told: Counts, now: float) -> None:
         self._minutes = {start: counted for start, counted in told.items() if start + WIDTH <= now}
         self._sure = now - _SURELY_KEPT
+        self._until = now + HOUR
         self._lists = 0
         self._hidden = False
 
@@ -70,6 +71,10 @@ class Record:
         """These were told anew: what becomes of them from now on was seen."""
         for start in starts:
             self._minutes.pop(start, None)
+
+    def is_open(self, now: float) -> bool:
+        """Whether what is missing may be taken back yet: memory reaches back to it until then, an hour at most."""
+        return bool(self._minutes) and now < self._until
 
     @property
     def is_certain(self) -> bool:

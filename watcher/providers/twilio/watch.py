@@ -107,7 +107,7 @@ class Watch:
             self.stays.touched |= self._record.let_go()
         tally[Oddity.UNREAD] += len(unread)
         answer = self._answer(query, covered, now, whole=whole, unread=unread, lost=lost, tally=tally)
-        if whole and not unread:
+        if whole and not unread and not self._record.is_open(now):
             self._forget(now)
         return answer
 
