@@ -90,6 +90,7 @@ class AccountLoop:
         self.stats = LookStats()
         self.covered = dict(covered)
         self.states: tuple[QueryState, ...] = ()
+        self.opened = False  # before that it takes no step, and nobody's question has a turn
         self.slot: Slot | None = None
         self.source = source
         self.queries = {query.id: query for query in source.queries}
@@ -149,6 +150,7 @@ class AccountLoop:
         await self.inquiries.resume(self.states)
         if self._past is not None:
             await self._past.open()
+        self.opened = True
 
     @property
     def oddities(self) -> Counter[str]:

@@ -213,7 +213,7 @@ class Daemon:
         parts = self._standing()
         if account not in parts.sights:
             raise Refused(404, f"there is no account {clip(account, 63)}: there are {', '.join(parts.sights)}")
-        if (loop := parts.loops.get(account)) is None:
+        if (loop := parts.loops.get(account)) is None or not loop.opened:
             raise Refused(503, f"account {account} is starting: try again")
         return loop.questions
 
