@@ -230,16 +230,23 @@ class Dimension(StrEnum):
     MEDIA_REGION = "media_region"
 
 
+class Rest(NamedTuple):
+    """All who are not in a group: the value over them, which is of no meaning where they are none, and their number."""
+
+    value: float
+    users: float
+
+
 class Group(NamedTuple):
     """One group of a `Split`: the signal's value in it, and the users (or streams) it is made of.
 
-    `rest` is the value over all others, where the source knows it; else it is worked out from the whole.
+    `rest` are all others, where the source knows them; else they are worked out from the whole.
     """
 
     name: str
     value: float
     users: float
-    rest: float | None = None
+    rest: Rest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,6 +361,19 @@ class Splitter(Protocol):
 
     async def split(self, series: Series, dimension: Dimension, start: int, purse: Purse) -> Split:
         """The window that starts at `start`. Its one request is already spent. Raises `ProviderError`."""
+        ...
+
+
+PointsOf = Callable[[Series, int], Points | None]
+"""Recorded points of a series from a window start on, as `StoreReader.points`; raises `StoreError`."""
+
+
+@runtime_checkable
+class Rereader(Protocol):
+    """A source that reads again after a restart what it told before, and so must know what is on record."""
+
+    def recall(self, recorded: PointsOf, covered: Mapping[str, int]) -> None:
+        """Once, before the first look; `covered` is the end of what is on record by query. Raises `StoreError`."""
         ...
 
 

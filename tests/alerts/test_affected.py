@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from watcher.alerts.affected import LEAST_USERS, MOST, says, stand_out
-from watcher.model import SIGNALS, Dimension, Group, Hurt, Series, Split
+from watcher.model import SIGNALS, Dimension, Group, Hurt, Rest, Series, Split
 
 FREEZE = "video_freeze_ratio"
 CLASSROOM = Series("acme", "agora", "classroom", "WebRTC", "", FREEZE)
@@ -53,7 +53,17 @@ def test_those_who_are_not_named_count_as_the_rest() -> None:
 
 def test_what_the_source_knows_of_the_rest_holds() -> None:
     """A percentile has no mean to work the others out from: the source says what they have."""
-    assert names(Group("new", 0.2, 100, rest=0.02), Group("old", 0.02, 300, rest=0.2), base=0.2) == ["new"]
+    new, old = Group("new", 0.2, 100, Rest(0.02, 300)), Group("old", 0.02, 300, Rest(0.2, 100))
+    assert names(new, old, base=0.2) == ["new"]
+
+
+@pytest.mark.parametrize("others", [0, LEAST_USERS - 1, LEAST_USERS])
+@pytest.mark.parametrize("known", [True, False])
+def test_a_group_with_hardly_anybody_beside_it_stands_out_from_nothing(others: int, known: bool) -> None:
+    """Whether the source says who the others are or they are worked out: as many as a group itself must have."""
+    most = Group("most", 0.2, 300, Rest(0.0, others) if known else None)
+    whole = 0.2 * 300 / (300 + others)
+    assert names(most, base=whole, users=300 + others) == (["most"] if others == LEAST_USERS else [])
 
 
 def test_the_most_of_the_trouble_comes_first() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.alerts.build import route, transition
 from tests.app.asking import ALL, NOON, PATIENCE, VIDEO, WEB, Groups, Sparing, ledger, recorder
@@ -17,7 +18,7 @@ from watcher.alerts.desk import Desk, new_silence
 from watcher.alerts.settings import AlertsSettings, InhibitSettings, MaintenanceSettings, RouteSettings
 from watcher.app.inquiry import Inquiries, Outcome
 from watcher.clock import HOUR, MINUTE, real_deadline
-from watcher.errors import ProviderError, Reason
+from watcher.errors import ProviderError, Reason, StoreError
 from watcher.model import (
     Commit,
     Dimension,
@@ -291,13 +292,90 @@ async def test_a_question_near_a_look_is_given_up_in_time(
     assert waited == [expected]
 
 
-async def test_a_question_that_crashes_takes_nothing_with_it(house: House) -> None:
-    """The looks go on, the question is counted as failed, and the next incident is asked about."""
-    house.source.fails = RuntimeError("unforeseen")
+COULD_NOT = "could not be asked: a fault of watcher's or its state's"
+
+
+def crash(*_: object) -> NoReturn:
+    """A mistake that nobody foresaw."""
+    raise RuntimeError("unforeseen")
+
+
+async def test_a_question_that_crashes_is_told_and_takes_no_other_with_it(house: House) -> None:
+    """Its alert hears that it could not be asked, it is counted and logged, and the other incident has its answer."""
     await house.look("10%")
-    assert await house.step() == math.inf
-    assert house.outcomes == {Outcome.FAILED: 1}
-    house.source.fails = None
     await house.look("10%", of=WEB)
+    house.source.fails = RuntimeError("unforeseen")
+    with capture_logs() as logs:
+        await house.step()
+    assert [(line["event"], line["error"]) for line in logs] == [("inquiry_crashed", "RuntimeError")]
+    update = house.log[-1]
+    assert (update.labels["product"], update.updates, house.says()) == ("Native", house.log[0].seq, COULD_NOT)
+    assert house.outcomes == {Outcome.FAULT: 1}
+    house.source.fails = None
     await house.until_done()
-    assert house.outcomes == {Outcome.FAILED: 1, Outcome.TOLD: 1}
+    assert house.says().startswith("SDK 4.1.1 (WebRTC)")
+    assert house.outcomes == {Outcome.FAULT: 1, Outcome.TOLD: 1}
+    assert len(house.log) == 4
+
+
+async def test_what_was_answered_before_a_crash_is_told(house: House) -> None:
+    """The request for the first dimension was not in vain."""
+    await house.look("10%")
+    await house.step()
+    house.source.fails = RuntimeError("unforeseen")
+    await house.until_done()
+    assert house.says().startswith("SDK 4.1.1 (Native)")
+    assert house.outcomes == {Outcome.TOLD: 1}
+
+
+async def test_a_crash_beside_the_questions_ends_them_all_and_is_told(house: House) -> None:
+    """It may be in any of them and come again, so none is left open; the looks go on."""
+    await house.look("10%")
+    await house.look("10%", of=WEB)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Sparing, "spare", crash)
+        assert await house.step() == math.inf
+    assert [(e.labels["product"], e.annotations.get(AFFECTED)) for e in house.log if e.updates is not None] == [
+        ("Native", COULD_NOT),
+        ("WebRTC", COULD_NOT),
+    ]
+    assert house.outcomes == {Outcome.FAULT: 2}
+    assert await house.step() == math.inf
+    assert not house.source.asked
+
+
+async def test_a_crash_in_telling_of_a_crash_ends_with_the_log(house: House) -> None:
+    """Nothing can be said then; still the looks go on, and the question does not come back."""
+    await house.look("10%")
+    with pytest.MonkeyPatch.context() as patch, capture_logs() as logs:
+        patch.setattr(Sparing, "spare", crash)
+        patch.setattr(Engine, "say_more", crash)
+        assert await house.step() == math.inf
+    assert [line["event"] for line in logs] == ["inquiry_crashed", "inquiry_crashed"]
+    assert await house.step() == math.inf
+    assert (len(house.log), house.outcomes) == (1, {Outcome.FAULT: 1})
+
+
+async def test_a_crash_before_the_page_costs_no_page(house: House) -> None:
+    """The page is recorded, and says itself that it could not be asked."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Groups, "splitting", crash)
+        await house.look("10%")
+    await house.until_done()
+    assert ([e.state for e in house.log], house.says()) == ([State.FIRING], COULD_NOT)
+    assert house.outcomes == {Outcome.FAULT: 1}
+
+
+async def test_a_request_that_cannot_be_counted_is_told_as_our_fault(house: House) -> None:
+    """It did not leave, so the vendor has nothing to do with it."""
+    await house.look("10%")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(house.store, "put_note", failing)
+        await house.until_done()
+    assert not house.source.asked
+    assert (house.says(), house.outcomes) == (COULD_NOT, {Outcome.FAULT: 1})
+
+
+def failing(*_: object) -> NoReturn:
+    """The disk is full."""
+    raise StoreError("disk full")

@@ -21,6 +21,7 @@ from tests.providers.doubles import HandClock
 from watcher.alerts.desk import Desk
 from watcher.app import answers, questions
 from watcher.app.answers import instant
+from watcher.app.past import PastReader
 from watcher.app.questions import Outcome, Questions, Told
 from watcher.budget.ledger import Ledger
 from watcher.budget.quota import Pool, Quota
@@ -608,3 +609,27 @@ async def test_days_by_groups_through_the_daemon(tmp_path: Path) -> None:
     assert {view.family: view.granted for view in usage}["insights"] == 2
     assert most == 13, "of 27 that the afternoon has left, half of an even day's 27 stay for history"
     assert here.refused() == 0
+
+
+async def test_nobody_waits_for_an_account_that_is_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The state answers slowly at the start: whoever asks hears that at once, and has a turn once the looks begin."""
+    clock = VirtualClock(epoch=EPOCH + 37 * HOUR, jumping=True)
+    here = world.World(clock=clock, folder=tmp_path, story=world.scenario(), epoch=EPOCH)
+    inner = PastReader.open
+
+    async def slowly(past: PastReader) -> None:
+        await sleep(clock, 45.0)
+        await inner(past)
+
+    monkeypatch.setattr(PastReader, "open", slowly)
+    daemon = here.daemon(world.config(tmp_path))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(daemon.run)
+        await sleep(clock, 30.0)
+        assert daemon._standing().loops.keys() == {"acme"}
+        with pytest.raises(Refused, match="account acme is starting: try again"):
+            daemon.questions("acme")
+        await sleep(clock, 30.0)
+        asked = AskedGroups(signal="video_freeze_ratio", by="country", product="Native", days=1)
+        assert (await daemon.viewing.groups("acme", asked)).account == "acme"
+        await daemon.stop()

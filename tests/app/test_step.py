@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 
@@ -12,14 +14,14 @@ from tests.rules.series import rule
 from watcher.alerts.affected import AffectedSettings
 from watcher.alerts.desk import Desk
 from watcher.alerts.settings import AlertsSettings
-from watcher.app.account import AccountLoop
+from watcher.app.account import LEARNED, AccountLoop
 from watcher.app.attention import Attention
 from watcher.app.past import PastReader
 from watcher.app.sight import Sight
 from watcher.budget.usage import Usage
 from watcher.clock import HOUR
 from watcher.errors import ProviderError, Reason
-from watcher.model import Dimension
+from watcher.model import Answer, Commit, Dimension, Purse, Query
 from watcher.rules.engine import Engine
 from watcher.rules.rule import Rule
 from watcher.rules.settings import Judging
@@ -95,6 +97,29 @@ async def test_a_look_is_planned_anew_after_a_question_was_asked(store: SqliteSt
         await house.loop.step()
     assert house.source.asked == [Dimension.SDK, Dimension.NETWORK]
     assert house.source.looked == [VIDEO, WEB]
+
+
+async def test_what_a_source_learned_is_noted_before_its_points_are(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between the two, a source must not find points on record that it does not know to be its own."""
+    house = House(store, [rule()])
+    await house.open()
+    house.plan(NOON, Why.URGENT)
+    inner = house.source.look
+
+    async def learning(query: Query, covered: int | None, purse: Purse) -> Answer:
+        return replace(await inner(query, covered, purse), learned="which rooms")
+
+    def killed(_: Commit) -> NoReturn:
+        raise SystemExit
+
+    monkeypatch.setattr(house.source, "look", learning)
+    monkeypatch.setattr(store, "commit", killed)
+    with pytest.raises(SystemExit):
+        await house.loop.step()
+    assert store.note("acme", LEARNED) == "which rooms"
+    assert store.points(VIDEO, 0) is None
 
 
 async def test_nothing_leaves_before_a_verdict_that_is_due(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from watcher.clock import HOUR, MINUTE, VirtualClock, rfc3339, sleep
 from watcher.config import build
 from watcher.emulator.twilio.scenario import reads
 from watcher.emulator.twilio.server import Emulator, build_twilio
+from watcher.model import Series
+from watcher.store import open_readonly
 from watcher.yamlfile import loads
 
 NOON = EPOCH + 12 * HOUR
@@ -28,12 +31,21 @@ PACK = Path(__file__).parents[2] / "rules" / "twilio.yaml"
 class Calls:
     """An emulated vendor, a daemon that watches it, and a target that keeps what it gets."""
 
-    def __init__(self, clock: VirtualClock, folder: Path, scenario: dict[str, Any], **changes: Any) -> None:
+    def __init__(
+        self,
+        clock: VirtualClock,
+        folder: Path,
+        scenario: dict[str, Any],
+        *,
+        wire: Callable[[httpx.AsyncBaseTransport], httpx.AsyncBaseTransport] = lambda inner: inner,
+        **changes: Any,
+    ) -> None:
         self.clock = clock
         self.emulator: Emulator = build_twilio(reads(json.dumps(scenario), epoch=EPOCH), clock)
         self.sender = FakeSender(clock)
         self._folder = folder
         self._changes = changes
+        self.transport = wire(httpx.ASGITransport(app=self.emulator.app))
         self.daemon = self.start()
 
     def start(self) -> Daemon:
@@ -51,7 +63,7 @@ class Calls:
         self.daemon = Daemon(
             config=build(loads(yaml.safe_dump(config), "config.yaml"), self._folder),
             clock=self.clock,
-            transports={"rtc": httpx.ASGITransport(app=self.emulator.app)},
+            transports={"rtc": self.transport},
             senders=lambda target, url: self.sender,
         )
         return self.daemon
@@ -130,6 +142,57 @@ async def test_a_stop_in_the_middle_pages_nobody_twice(tmp_path: Path) -> None:
     assert alert["ended_at"] is not None
     texts = [text for text in here.texts() if "ended with a failure" in text or "ParticipantsFailing" in text]
     assert len(texts) == 2
+
+
+class Forgetful(httpx.AsyncBaseTransport):
+    """The emulator, whose list of rooms has about half of them while it `forgets`."""
+
+    forgets = False
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        reply = await self._inner.handle_async_request(request)
+        if not self.forgets or request.url.path.endswith("/Participants"):
+            return reply
+        body = json.loads(await reply.aread())
+        body["rooms"] = [room for room in body["rooms"] if room["room_sid"][-1] < "8"]
+        stream = httpx.ByteStream(json.dumps(body).encode())
+        return httpx.Response(reply.status_code, stream=stream, headers={"date": reply.headers["date"]})
+
+
+async def test_a_list_of_half_of_the_rooms_after_a_restart_corrects_nothing(tmp_path: Path) -> None:
+    """Restarted in the middle of an outage at a vendor that leaves rooms out for ten minutes: nothing that is on record
+    becomes less, and the alert that fires is not corrected away."""
+    clock = VirtualClock(epoch=NOON, jumping=True)
+    here = Calls(clock, tmp_path, busy(outage()), wire=Forgetful)
+    wire = here.transport
+    assert isinstance(wire, Forgetful)
+    await here.run(50 * MINUTE)
+    before = recorded(tmp_path)
+    assert sum(before.values()) > 100
+    wire.forgets = True
+    here.start()
+    await here.run(10 * MINUTE)
+    after = recorded(tmp_path)
+    assert {at: (n, after.get(at)) for at, n in before.items() if after.get(at, 0.0) < n} == {}
+    wire.forgets = False
+    here.start()
+    report = await here.run(2 * HOUR)
+    [alert] = fired(report, "ParticipantsFailing")
+    assert alert["ended_at"] is not None
+    assert not any("correct" in text.lower() for text in here.texts())
+
+
+def recorded(folder: Path) -> dict[int, float]:
+    """People by minute, as the store has them."""
+    reader = open_readonly(f"sqlite:///{folder}/state.db")
+    try:
+        points = reader.points(Series("rtc", "twilio", "support", "", "", "users"), 0)
+    finally:
+        reader.close()
+    return dict(zip(points.start.tolist(), points.value.tolist(), strict=True)) if points is not None else {}
 
 
 @pytest.mark.parametrize(("code", "rule"), [("53104", "ParticipantsKeptOut"), ("53206", "QuotaRefusesParticipants")])

@@ -134,7 +134,7 @@ async def test_the_page_itself_says_whose_streams_they_are(tmp_path: Path) -> No
 
 
 async def test_a_fault_in_telling_groups_costs_no_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a source does wrong there is logged, and the page leaves without it."""
+    """What a source does wrong there is logged, and the page leaves and says so."""
 
     def crash(*_: object) -> None:
         raise ValueError("a row from nowhere")
@@ -144,7 +144,7 @@ async def test_a_fault_in_telling_groups_costs_no_page(tmp_path: Path, monkeypat
     rooms = Rooms(clock, tmp_path, {**plain(projects=[project()]), "incidents": [lossy()]})
     report = await rooms.run(1200)
     [page] = [text for text in rooms.texts() if "FIRING" in text and "VideoPacketLossHigh" in text]
-    assert "affected" not in page
+    assert "affected: could not be asked: a fault of watcher's" in page
     [alert] = [a for a in report["alerts"] if a["rule"] == "VideoPacketLossHigh"]
     assert alert["notified_at"] is not None
 

@@ -6,9 +6,9 @@ in it, the whole is half as bad as the group, and still it is that group. So eac
     rest = (whole * all users - value * its users) / (all users - its users)
 
 worked out where the source does not know it. Three things must hold, each against a way in which chance stands out: at
-least `LEAST_USERS` in the group (one bad line among five is 20 %), at least `TIMES` as bad as the rest, and of shares
-at least `POINTS` worse (0.4 % is twice 0.2 %, and nobody minds). "No group stands out" is an answer: it hurts everybody
-alike, so it is not to be sought in a network or a release.
+least `LEAST_USERS` in the group and as many beside it (one bad line among five is 20 %, and one good one is too), at
+least `TIMES` as bad as the rest, and of shares at least `POINTS` worse (0.4 % is twice 0.2 %, and nobody minds). "No
+group stands out" is an answer: it hurts everybody alike, so it is not to be sought in a network or a release.
 
 Those that stand out are ranked by how much of the trouble is in them (users times what is worse), so a small group that
 suffers most does not hide the large one. Significance tests were considered: shares of media time have no count of
@@ -25,7 +25,7 @@ from pydantic import Field
 
 from watcher.alerts.wording import number
 from watcher.errors import clip
-from watcher.model import SIGNALS, Dimension, Group, Hurt, Series, Split, Unit, Worse
+from watcher.model import SIGNALS, Dimension, Group, Hurt, Rest, Series, Split, Unit, Worse
 from watcher.yamlfile import Strict
 
 AFFECTED = "affected"
@@ -90,8 +90,8 @@ def stand_out(splits: Sequence[Split], signal: str, base: float, users: float = 
         everybody = max(users, sum(group.users for group in split.groups))
         whole = base if split.whole is None else split.whole
         for group in split.groups:
-            rest = _rest(group, whole, everybody)
-            if group.users >= LEAST_USERS and rest is not None and _is_worse(signal, group.value, rest):
+            rest = group.rest or _rest(group, whole, everybody)
+            if min(group.users, rest.users) >= LEAST_USERS and _is_worse(signal, group.value, rest.value):
                 hurt = Hurt(
                     dimension=split.dimension,
                     group=clip(group.name, _MAX_NAME),
@@ -101,17 +101,16 @@ def stand_out(splits: Sequence[Split], signal: str, base: float, users: float = 
                     base=whole,
                     counts=split.counts,
                 )
-                found.append((group.users * abs(group.value - rest), hurt))
+                found.append((group.users * abs(group.value - rest.value), hurt))
     found.sort(key=lambda one: (-one[0], one[1].dimension, one[1].group))
     return tuple(hurt for _, hurt in found[:MOST])
 
 
-def _rest(group: Group, base: float, everybody: float) -> float | None:
-    """The value over all others, within what its unit can be; None where there are no others to compare with."""
-    if group.rest is not None:
-        return group.rest
+def _rest(group: Group, whole: float, everybody: float) -> Rest:
+    """All others, worked out; their value within what its unit can be."""
     others = everybody - group.users
-    return None if others < LEAST_USERS else max(0.0, (base * everybody - group.value * group.users) / others)
+    bad = max(0.0, whole * everybody - group.value * group.users)
+    return Rest(bad / others if others > 0 else 0.0, others)
 
 
 def _is_worse(signal: str, value: float, rest: float) -> bool:

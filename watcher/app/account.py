@@ -90,6 +90,7 @@ class AccountLoop:
         self.stats = LookStats()
         self.covered = dict(covered)
         self.states: tuple[QueryState, ...] = ()
+        self.opened = False  # before that it takes no step, and nobody's question has a turn
         self.slot: Slot | None = None
         self.source = source
         self.queries = {query.id: query for query in source.queries}
@@ -149,6 +150,7 @@ class AccountLoop:
         await self.inquiries.resume(self.states)
         if self._past is not None:
             await self._past.open()
+        self.opened = True
 
     @property
     def oddities(self) -> Counter[str]:
@@ -276,6 +278,8 @@ class AccountLoop:
             replace(s, covered_until=self._on_run_clock(skipped[s.query.id])) if s.query.id in skipped else s
             for s in self.states
         )
+        if answer.learned is not None:  # first, since what is on record may be read by it after a crash
+            await self._keep(answer.learned)
         await self._recorder.record(
             Commit(
                 points=answer.points,
@@ -286,8 +290,6 @@ class AccountLoop:
                 transitions=verdicts.transitions,
             )
         )
-        if answer.learned is not None:
-            await self._keep(answer.learned)
 
     async def _keep(self, learned: str) -> None:
         """What the source learned about its vendor; where the store fails, it is learned again after a restart."""

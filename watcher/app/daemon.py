@@ -44,7 +44,7 @@ from watcher.clock import DAY, HOUR, Clock, boot_id, real_deadline, sleep
 from watcher.config import AccountConfig, Config, divides_a_day
 from watcher.errors import Refused, StoreError, clip
 from watcher.metrics import Snapshot
-from watcher.model import Commit, Delivery, SavedAlert, Sender, State, Transition
+from watcher.model import Commit, Delivery, Rereader, SavedAlert, Sender, State, Transition
 from watcher.providers.provider import Heard, Hearing
 from watcher.rules.engine import Engine, Verdicts
 from watcher.rules.past import hourly_of
@@ -213,7 +213,7 @@ class Daemon:
         parts = self._standing()
         if account not in parts.sights:
             raise Refused(404, f"there is no account {clip(account, 63)}: there are {', '.join(parts.sights)}")
-        if (loop := parts.loops.get(account)) is None:
+        if (loop := parts.loops.get(account)) is None or not loop.opened:
             raise Refused(503, f"account {account} is starting: try again")
         return loop.questions
 
@@ -421,6 +421,8 @@ class Daemon:
             transport=self._transports.get(account.name),
         )
         try:
+            if isinstance(source, Rereader):
+                await self._stored(partial(source.recall, store.points, covered))
             loop = parts.loops[account.name] = AccountLoop(
                 account=account.name,
                 source=source,

@@ -23,6 +23,10 @@ What nobody is told is not asked: no route takes the alert, or all who would hea
 maintenance, hours, inhibition). Where that ends while there is time, it is asked then. An alert that somebody has in
 hand is asked about: no message follows, but that somebody reads the page.
 
+A fault of ours in all this (any exception that nobody foresaw) costs the answer and no more: it is logged and counted,
+whoever was to be told hears that it could not be asked, and looks and pages go on. One in asking ends its own question;
+one elsewhere, which may be in any of them, ends all that are open.
+
 One episode of an alert is asked about once. A correction that leaves it firing keeps its question, and what was said of
 whom it hurts, or that nobody knows, is said of the corrected entry too.
 """
@@ -83,7 +87,8 @@ class Outcome(StrEnum):
     ALIKE = "alike"  # no group stands out
     BUDGET = "budget"
     BLIND = "blind"  # looks failed until it was too late
-    FAILED = "failed"  # the vendor or the state did not answer
+    FAILED = "failed"  # the vendor did not answer
+    FAULT = "fault"  # of watcher's, or its state did not take the count
     MUTED = "muted"  # nobody would have been told
     OVER = "over"  # the alert ended first
     CROWDED = "crowded"  # too many incidents at once
@@ -93,6 +98,7 @@ _EXCUSES = {
     Outcome.BUDGET: "not asked: the request budget did not allow it",
     Outcome.BLIND: "not asked: the looks at the vendor failed",
     Outcome.FAILED: "unknown: the vendor did not say",
+    Outcome.FAULT: "could not be asked: a fault of watcher's or its state's",
     Outcome.CROWDED: "not asked: too many incidents at once",
 }
 
@@ -169,7 +175,7 @@ class Inquiries:
         except StoreError as error:
             self._recorder.fails(error)
         unsaid = [t for t in self._firing.values() if AFFECTED not in t.annotations]
-        begun = [(t, self._begun(t, None, states)) for t in unsaid]
+        begun = [(t, self._noted(t, None, states, before=None)) for t in unsaid]
         await self._say(said for t, said in begun if said is not t)
 
     # ── what comes in ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -187,7 +193,7 @@ class Inquiries:
         for alert in over:
             self._ended(alert)
         return tuple(
-            self._begun(
+            self._noted(
                 t,
                 by_series.get(_series(t)),
                 states,
@@ -197,6 +203,17 @@ class Inquiries:
             else t
             for t in transitions
         )
+
+    def _noted(
+        self, entry: Transition, answer: Answer | None, states: Sequence[QueryState], *, before: Transition | None
+    ) -> Transition:
+        """As `_begun`; a fault there costs what is known, not the page that waits for it."""
+        try:
+            return self._begun(entry, answer, states, before=before)
+        except Exception as error:  # noqa: BLE001 - a page is worth more than what is good to know besides
+            self._crashed(error)
+            self.outcomes[Outcome.FAULT] += 1
+            return _with(entry, _EXCUSES[Outcome.FAULT], ())
 
     def _ended(self, alert: str) -> None:
         for key, inquiry in tuple(self._open.items()):
@@ -209,7 +226,7 @@ class Inquiries:
         answer: Answer | None,
         states: Sequence[QueryState],
         *,
-        before: Transition | None = None,
+        before: Transition | None,
     ) -> Transition:
         """The entry, with what is known; `before` is what it corrects, where the alert fired already."""
         query = self._queries.get(series := _series(entry))
@@ -289,10 +306,12 @@ class Inquiries:
         try:
             return await self._step(states, free_until)
         except Exception as error:  # noqa: BLE001 - what is good to know besides must not end the looks
-            self._log.error("inquiry_crashed", error=type(error).__name__)
-            self.outcomes[Outcome.FAILED] += len(self._open)
-            self._open.clear()
-            return math.inf
+            self._crashed(error)
+        try:
+            await self._give_up()
+        except Exception as error:  # noqa: BLE001 - likewise; the log is the last place that can say it
+            self._crashed(error)
+        return math.inf
 
     async def _step(self, states: Sequence[QueryState], free_until: float) -> float:
         now = self._clock.now()
@@ -323,12 +342,16 @@ class Inquiries:
             split = await self._spent_on(inquiry, patience)
         except StoreError as error:
             self._recorder.fails(error)
-            await self._finish(key, Outcome.FAILED)
+            await self._finish(key, Outcome.FAULT)
             return
         except ProviderError as error:
             self._log.info("not_said", reason=str(error.reason), detail=error.detail)
             await self._ledger.refused(inquiry.pools, error)
             await self._finish(key, Outcome.FAILED)
+            return
+        except Exception as error:  # noqa: BLE001 - a source's fault costs its own question, not the others
+            self._crashed(error)
+            await self._finish(key, Outcome.FAULT)
             return
         if split is None:
             return
@@ -362,6 +385,16 @@ class Inquiries:
             self._close(key, Outcome.MUTED)
         else:
             await self._finish(key, Outcome.BLIND if failing(states) else Outcome.BUDGET)
+
+    async def _give_up(self) -> None:
+        """All questions end unanswered, and each alert that waits hears it."""
+        waiting = [entry for inquiry in self._open.values() for entry in inquiry.alerts.values()]
+        self.outcomes[Outcome.FAULT] += len(self._open)
+        self._open.clear()
+        await self._say(_with(entry, _EXCUSES[Outcome.FAULT], ()) for entry in waiting)
+
+    def _crashed(self, error: Exception) -> None:
+        self._log.error("inquiry_crashed", error=type(error).__name__)
 
     def _is_heard(self, inquiry: _Inquiry) -> bool:
         return any(map(self._recorder.tells, inquiry.alerts.values()))
@@ -398,13 +431,7 @@ class Inquiries:
 
     def _read(self, splits: Splits, series: Series, at: int) -> list[Split]:
         """What the source knows already of the dimensions that are wanted."""
-        try:
-            found = splits(series, at)
-        except Exception as error:  # noqa: BLE001 - a source's fault costs its answer, not the page that waits for it
-            self._log.error("splits_crashed", error=type(error).__name__)
-            self.outcomes[Outcome.FAILED] += 1
-            return []
-        return [split for split in found if self._dimensions is None or split.dimension in self._dimensions]
+        return [s for s in splits(series, at) if self._dimensions is None or s.dimension in self._dimensions]
 
 
 def _with(entry: Transition, text: str, hurts: tuple[Hurt, ...]) -> Transition:

@@ -16,9 +16,9 @@ import numpy as np
 
 from watcher.backtest.recording import Column, Recording
 from watcher.clock import Clock
-from watcher.model import Answer, Points, Purse, Query, Series, Source, Span
+from watcher.model import Answer, Points, PointsOf, Purse, Query, Series, Source, Span
 from watcher.rules.engine import Engine
-from watcher.rules.past import PointsOf, hourly_of
+from watcher.rules.past import hourly_of
 
 
 class RecordedSource:

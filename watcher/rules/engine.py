@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 
 from watcher import log
 from watcher.errors import clip
-from watcher.model import Answer, Points, Query, SavedAlert, Series, Span, State, Transition
+from watcher.model import Answer, Points, PointsOf, Query, SavedAlert, Series, Span, State, Transition
 from watcher.rules import memory
 from watcher.rules.alert import Alert, Change, judge, new_alert, skip
 from watcher.rules.board import Board, Boards, JoinedBoard
@@ -28,7 +28,6 @@ from watcher.rules.ground import Ground
 from watcher.rules.joined import Joined
 from watcher.rules.known import Known
 from watcher.rules.memory import Last
-from watcher.rules.past import PointsOf
 from watcher.rules.recall import recall_columns
 from watcher.rules.rule import Rule, feeds
 from watcher.rules.settings import Judging

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from watcher.clock import DAY
-from watcher.model import Answer, Points, Query, Series, Span
+from watcher.model import Answer, Points, PointsOf, Query, Series, Span
 from watcher.rules.columns import Column, Losses
-from watcher.rules.past import Past, PointsOf
+from watcher.rules.past import Past
 from watcher.rules.rule import companions
 
 KEPT = DAY  # at most, for alerts that lag: a series that is no longer asked for must not hold its neighbours' windows

@@ -21,14 +21,11 @@ from functools import partial
 import numpy as np
 
 from watcher.clock import DAY, HOUR
-from watcher.model import USERS, Points, Series, Span
+from watcher.model import USERS, Points, PointsOf, Series, Span
 from watcher.rules.columns import Column, Losses
 from watcher.rules.frame import Frame
 from watcher.rules.history import History, Slots
 from watcher.rules.rule import Baseline, Rule
-
-PointsOf = Callable[[Series, int], Points | None]
-"""Recorded points of a series whose windows start at or after an instant."""
 
 
 def hourly_of(points: PointsOf) -> PointsOf:

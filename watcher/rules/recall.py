@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from watcher.model import Query, Series
+from watcher.model import PointsOf, Query, Series
 from watcher.rules.known import KEPT, Known, Project, project_of
 from watcher.rules.memory import Body, series_of
-from watcher.rules.past import PointsOf
 from watcher.rules.rule import Rule
 
 

@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import httpx
+import numpy as np
 
 from tests.conftest import EPOCH
 from tests.emulator.twilio.helpers import KEY, SECRET, SID, TOKEN, scenario
 from tests.providers.doubles import FakePurse, Vendor
 from watcher.clock import VirtualClock
 from watcher.emulator.twilio.server import Emulator, build_twilio
-from watcher.model import Answer, Query, Series
+from watcher.model import Answer, Points, Query, Series
 from watcher.providers.twilio.queries import SIGNALS, queries
 from watcher.providers.twilio.settings import TwilioAccount
 from watcher.providers.twilio.source import TwilioSource, open_source
@@ -63,7 +64,18 @@ class Looks:
         self.source = open_source(
             self.settings, SIGNALS, clock=self.clock, learned=self.learned, transport=self._transport
         )
+        if self.covered is not None:
+            self.source.recall(self.recorded, {self.query.id: self.covered})
         return self.source
+
+    def recorded(self, series: Series, since: int) -> Points | None:
+        """What was told, as a store has it."""
+        found = sorted((at, value) for at, value in self.values.get(series.signal, {}).items() if at >= since)
+        if not found:
+            return None
+        start = np.array([at for at, _ in found], np.int64)
+        value, weight = np.array([value for _, value in found], np.float64).T
+        return Points(series=series, width=60, start=start, value=value, weight=weight)
 
     @property
     def query(self) -> Query:

@@ -13,7 +13,7 @@ import pytest
 from tests.emulator.twilio.helpers import KEY, NOON, SECRET
 from tests.providers.doubles import Vendor, answer
 from tests.providers.twilio.stage import HOST, Script, account
-from watcher.clock import DAY, HOUR, MINUTE, VirtualClock
+from watcher.clock import DAY, HOUR, MINUTE, VirtualClock, rfc3339
 from watcher.errors import ProviderError, Reason
 from watcher.providers.http import Reply
 from watcher.providers.twilio.refusals import refused
@@ -40,13 +40,13 @@ def page(key: str, rows: object, following: object = None) -> dict[str, Any]:
     return {key: rows, "meta": {"key": key, "next_page_url": following}}
 
 
-def vendor(*, rooms: object = None, people: object = None) -> Vendor:
-    """Answers with these rows, bodies or responses."""
+def vendor(*, rooms: object = None, people: object = None, now: float = NOON) -> Vendor:
+    """Answers with these rows, bodies or responses, and says that it is `now`."""
 
     def made(found: object, key: str) -> httpx.Response:
         if isinstance(found, httpx.Response):
             return found
-        return answer(found if isinstance(found, dict | bytes) else page(key, found), at=NOON)
+        return answer(found if isinstance(found, dict | bytes) else page(key, found), at=now)
 
     def respond(request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/Participants"):
@@ -56,8 +56,8 @@ def vendor(*, rooms: object = None, people: object = None) -> Vendor:
     return Vendor(respond)
 
 
-def script(**how: object) -> Script:
-    return Script(VirtualClock(epoch=NOON, jumping=True), vendor(**how))
+def script(*, rooms: object = None, people: object = None) -> Script:
+    return Script(VirtualClock(epoch=NOON, jumping=True), vendor(rooms=rooms, people=people))
 
 
 async def test_a_look_asks_as_documented() -> None:
@@ -347,6 +347,7 @@ async def test_an_amended_row_moves_to_its_minute() -> None:
 
 
 OTHER = "RM" + "2" * 32
+THIRD = "RM" + "3" * 32
 
 
 @pytest.mark.parametrize(
@@ -397,12 +398,47 @@ async def test_who_was_moved_while_nobody_looked_is_taken_back(
     assert [users for _, (users, _) in sorted(here.values["users"].items())] == found
 
 
+async def test_who_was_moved_in_a_long_absence_is_taken_back() -> None:
+    """Down for six hours, which is longer than memory reaches: it is kept until that is certain."""
+    now, people = VirtualClock(epoch=NOON, jumping=True), [stay()]
+    here = Script(now, Vendor(lambda request: vendor(people=people, now=now.now()).respond(request)))
+    await here.looks(30 * MINUTE)
+    await now.sleep_until(NOON + 6 * HOUR)
+    people[:] = [stay(leave_time="2026-01-01T11:32:00Z")]
+    here.open()
+    await here.looks(30 * MINUTE)
+    assert [users for _, (users, _) in sorted(here.values["users"].items())] == [0.0, 1.0]
+
+
+async def test_what_memory_let_go_is_not_taken_back() -> None:
+    """It is certain only two hours after the restart, since a running room cannot be read before: who left in a minute
+    that is forgotten by then stays."""
+    now, listed = VirtualClock(epoch=NOON, jumping=True), [room()]
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if "Participants" not in request.url.path:
+            return answer(page("rooms", listed), at=now.now())
+        if OTHER in request.url.path and now.now() < NOON + 2.5 * HOUR:
+            return answer(b"", status=500, at=now.now())
+        return answer(page("participants", [stay()] if RM in request.url.path else []), at=now.now())
+
+    here = Script(now, Vendor(respond), account({"longest": "10m"}, delay="10m"))
+    await here.looks(30 * MINUTE)
+    listed[:] = [room(room_sid=OTHER, end_time=None, processing_state="in_progress"), room(room_sid=THIRD)]
+    here.open()
+    while now.now() < NOON + 4 * HOUR:
+        with suppress(ProviderError):
+            await here.look()
+        await now.sleep_until(now.now() + MINUTE)
+    assert list(here.values["users"].values()) == [(1.0, 1.0)]
+
+
 @pytest.mark.parametrize("rooms", [[], [room(room_sid=OTHER, create_time="2026-01-01T12:31:00Z", end_time=None)]])
 async def test_a_list_without_the_rooms_of_before_empties_nothing(rooms: list[dict[str, Any]]) -> None:
     """Somebody was in a room, so a list that names none, or only one that began since, is not the whole of them."""
     now, listed = VirtualClock(epoch=NOON, jumping=True), [room()]
     people = [stay()]
-    here = Script(now, Vendor(lambda request: vendor(rooms=listed, people=people).respond(request)))
+    here = Script(now, Vendor(lambda request: vendor(rooms=listed, people=people, now=now.now()).respond(request)))
     await here.looks(30 * MINUTE)
     listed[:], people[:] = rooms, []
     here.open()
@@ -410,11 +446,146 @@ async def test_a_list_without_the_rooms_of_before_empties_nothing(rooms: list[di
     assert list(here.values["users"].values()) == [(1.0, 1.0)]
 
 
+class Listing:
+    """A vendor of rooms whose two people each left at 11:30, and failed in those that `fail`; it lists `listed`."""
+
+    def __init__(self, *listed: str, fail: tuple[str, ...] = (RM,)) -> None:
+        self.listed = list(listed)
+        self.here = Script(VirtualClock(epoch=NOON, jumping=True), Vendor(self._respond))
+        self._fail = fail
+
+    def _respond(self, request: httpx.Request) -> httpx.Response:
+        if "Participants" not in request.url.path:
+            return answer(page("rooms", [room(room_sid=sid) for sid in self.listed]))
+        sid = request.url.path.split("/")[4]
+        code = 53405 if sid in self._fail else 0
+        people = [stay(room_sid=sid, participant_sid=f"PA{sid[2:-1]}{n}", error_code=code) for n in "ab"]
+        return answer(page("participants", people))
+
+    def restart(self, *listed: str) -> None:
+        self.listed[:] = listed
+        self.here.open()
+
+    def told(self) -> tuple[float, int]:
+        """People, and failures, on record."""
+        return self.here.people(), self.here.counted("participant_failure_ratio")
+
+
+async def test_a_room_that_one_list_leaves_out_is_not_taken_back() -> None:
+    """After a restart the list is well-formed, whole and without one of two rooms for ten minutes: at no look is less
+    told than is on record, and nothing is missing or doubled afterwards."""
+    vendor = Listing(RM, OTHER)
+    await vendor.here.looks(30 * MINUTE)
+    vendor.restart(OTHER)
+    for _ in range(10):
+        await vendor.here.look()
+        assert vendor.told() == (4.0, 2)
+        await vendor.here.clock.sleep_until(vendor.here.clock.now() + MINUTE)
+    vendor.listed.append(RM)
+    await vendor.here.looks(HOUR)
+    assert vendor.told() == (4.0, 2)
+
+
+async def test_a_room_that_two_lists_leave_out_is_taken_back() -> None:
+    """A quarter of an hour later it is not there either: whoever was in it counts elsewhere, and not twice. Where it is
+    listed after all, it counts again."""
+    vendor = Listing(RM, OTHER)
+    await vendor.here.looks(30 * MINUTE)
+    vendor.restart(OTHER)
+    await vendor.here.looks(14 * MINUTE)
+    assert vendor.told() == (4.0, 2)
+    await vendor.here.looks(2 * MINUTE)
+    assert vendor.told() == (2.0, 0)
+    vendor.listed.append(RM)
+    await vendor.here.looks(MINUTE)
+    assert vendor.told() == (4.0, 2)
+
+
+async def test_a_late_room_is_told_at_once_after_a_restart() -> None:
+    """A minute that holds as much as on record waits for no second list: an outage's rooms come late."""
+    vendor = Listing(RM, fail=(RM, OTHER))
+    await vendor.here.looks(15 * MINUTE)
+    vendor.restart(RM, OTHER)
+    await vendor.here.look()
+    assert vendor.told() == (4.0, 4)
+
+
+async def test_a_late_room_does_not_stand_in_for_one_that_is_left_out() -> None:
+    """As many people as on record, and fewer failures: that is less, and it waits."""
+    vendor = Listing(RM)
+    await vendor.here.looks(15 * MINUTE)
+    vendor.restart(OTHER)
+    await vendor.here.looks(10 * MINUTE)
+    assert vendor.told() == (2.0, 2)
+    vendor.listed.append(RM)
+    await vendor.here.look()
+    assert vendor.told() == (4.0, 2)
+
+
+async def test_what_is_amended_after_it_was_told_anew_waits_for_no_list() -> None:
+    """A room that is there after the restart is taken at its word from then on."""
+    now, code = VirtualClock(epoch=NOON, jumping=True), 53405
+    row = room(processing_state="in-progress", end_time="2026-01-01T11:55:00Z")
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        if "Participants" in request.url.path:
+            return answer(page("participants", [stay(error_code=code)]))
+        return answer(page("rooms", [row, room(room_sid=OTHER)]))
+
+    here = Script(now, Vendor(respond))
+    await here.looks(5 * MINUTE)
+    here.open()
+    await here.look()
+    assert here.counted("participant_failure_ratio") == 1
+    code = 0
+    await here.looks(11 * MINUTE)
+    assert here.counted("participant_failure_ratio") == 0
+
+
+async def test_which_rooms_are_on_record_is_noted_once() -> None:
+    """Not at every look that tells something: the state is not written for what the record says itself."""
+    vendor = Listing(RM)
+    await vendor.here.look()
+    vendor.listed.append(OTHER)
+    await vendor.here.looks(5 * MINUTE)
+    assert vendor.told() == (4.0, 2)
+    assert [found.learned is not None for found in vendor.here.answers] == [True, *[False] * 5]
+    vendor.restart(RM, OTHER, THIRD)
+    assert (await vendor.here.look()).learned is None
+    assert vendor.told() == (6.0, 2)
+
+
+async def test_a_project_that_is_never_read_whole_is_recalled_all_the_same() -> None:
+    """For twelve days no list ends by itself, so that nothing is forgotten, while a room of one ends every six hours;
+    whoever is moved by two minutes while watcher is down counts once."""
+    now, moved, following = VirtualClock(epoch=NOON, jumping=True), 0, "https://e.example.com"
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        number = int((now.now() - NOON) // (6 * HOUR))
+        left = int(NOON + number * 6 * HOUR - 40 * MINUTE)
+        if "Participants" in request.url.path:
+            who = {"room_sid": f"RM{number:032x}", "participant_sid": f"PA{number:032x}"}
+            times = {"join_time": rfc3339(left - 600), "leave_time": rfc3339(left + moved)}
+            return answer(page("participants", [stay(**who, **times)]), at=now.now())
+        ends = {"create_time": rfc3339(left - 1800), "end_time": rfc3339(left + 300)}
+        return answer(page("rooms", [room(room_sid=f"RM{number:032x}", **ends)], following), at=now.now())
+
+    here = Script(now, Vendor(respond))
+    await here.looks(12 * DAY, every=6 * HOUR)
+    await here.look()
+    assert here.people() == 49
+    moved, following = 2 * 60, ""
+    here.open()
+    await here.looks(30 * MINUTE)
+    assert here.people() == 49
+    assert here.values["users"][int(now.now() // DAY * DAY + 11 * HOUR + 20 * MINUTE)] == (0.0, 0.0)
+
+
 async def test_what_the_vendor_no_longer_keeps_is_not_taken_back() -> None:
     """Watcher was down for three days, and the vendor lists small rooms for two."""
     now = VirtualClock(epoch=NOON, jumping=True)
     listed, people = [room()], [stay()]
-    here = Script(now, Vendor(lambda request: vendor(rooms=listed, people=people).respond(request)))
+    here = Script(now, Vendor(lambda request: vendor(rooms=listed, people=people, now=now.now()).respond(request)))
     await here.looks(30 * MINUTE)
     await now.sleep_until(NOON + 3 * DAY)
     people.clear()
@@ -429,37 +600,51 @@ async def test_of_other_rooms_nothing_is_taken_back(changes: dict[str, Any]) -> 
     """Another choice of rooms, or another account under the same name: who was there before is not there to be seen."""
     now = VirtualClock(epoch=NOON, jumping=True)
     people = [stay()]
-    here = Script(now, Vendor(lambda request: vendor(people=people).respond(request)))
+    here = Script(now, Vendor(lambda request: vendor(people=people, now=now.now()).respond(request)))
     await here.looks(30 * MINUTE)
     people.clear()
     here.settings = account(changes)
-    here.open()
-    await here.looks(30 * MINUTE)
-    assert list(here.values["users"].values()) == [(1.0, 1.0)]
+    for _ in range(2):  # nor after one more restart: what is on record of before stays of the other rooms
+        here.open()
+        await here.looks(30 * MINUTE)
+        assert list(here.values["users"].values()) == [(1.0, 1.0)]
 
 
 @pytest.mark.parametrize(
     "note",
-    [
-        "",
-        "[1]",
-        '{"ROOMS": [0, "xyz"]}',
-        '{"ROOMS": [60, "' + "f" * 5000 + '"]}',
-        '{"ROOMS": [6000000000000, "1"]}',
-        '{"ROOMS": [6' + "0" * 40 + ', "1"]}',
-        f'{{"ROOMS": [{int(NOON) - 3593}, "1"]}}',
-    ],
+    ["", "{", "[1]", '{"QUERY": 5}', '{"QUERY": ["ROOMS"]}', '{"QUERY": ["", 0]}', '{"acme/calls": ["ROOMS", 0]}'],
 )
-async def test_a_note_of_what_is_on_record_that_cannot_be_read_is_none(note: str) -> None:
-    """Another version's, damaged, or of no minute that can be on record: nothing is taken back, the looks go on."""
-    here = script()
+async def test_a_note_of_whose_record_it_is_that_cannot_be_read_is_none(note: str) -> None:
+    """Another version's, damaged, or of another project: nothing is taken back, the looks go on, and it is written
+    anew."""
+    now, people = VirtualClock(epoch=NOON, jumping=True), [stay()]
+    here = Script(now, Vendor(lambda request: vendor(people=people, now=now.now()).respond(request)))
     await here.look()
-    (rooms,) = json.loads(here.learned or "")
-    here.learned, here.covered, here.values = note.replace("ROOMS", rooms), int(NOON), {}
+    ((query, (rooms, since)),) = json.loads(here.learned or "").items()
+    assert since == 0
+    here.learned = note.replace("QUERY", query).replace("ROOMS", rooms)
+    people[:] = [stay(leave_time="2026-01-01T11:31:00Z")]
+    covered = here.covered
     here.open()
-    await here.looks(5 * MINUTE)
-    assert list(here.values["users"].values()) == [(1.0, 1.0)]
-    assert len(here.learned or "") < 120
+    await here.looks(30 * MINUTE)
+    assert list(here.values["users"].values()) == [(1.0, 1.0)] * 2
+    assert json.loads(here.learned or "") == {query: [rooms, covered]}
+
+
+async def test_a_record_of_the_future_is_none() -> None:
+    """A clock that was ahead told of five people in five minutes; of the one who leaves then it is told at once."""
+    now, listed, people = VirtualClock(epoch=NOON, jumping=True), [room()], [stay()]
+    here = Script(now, Vendor(lambda request: vendor(rooms=listed, people=people, now=now.now()).respond(request)))
+    await here.look()
+    ahead = int(NOON + 5 * MINUTE)
+    here.values["users"][ahead] = (5.0, 5.0)
+    here.open()
+    await here.look()
+    await now.sleep_until(NOON + 11 * MINUTE)
+    listed[:] = [room(room_sid=OTHER, end_time="2026-01-01T12:06:00Z")]
+    people[:] = [stay(room_sid=OTHER, participant_sid=PB, leave_time="2026-01-01T12:05:30Z")]
+    await here.look()
+    assert here.values["users"][ahead] == (1.0, 1.0)
 
 
 def test_rows_are_json() -> None:

@@ -33,7 +33,7 @@ def test_groups_and_their_rest() -> None:
     assert set(sdk) == {"js 2.27.3", "js 2.26.0"}
     assert sdk["js 2.27.3"].value == pytest.approx(0.2)
     assert sdk["js 2.27.3"].users == 2.0
-    assert sdk["js 2.27.3"].rest == pytest.approx(0.25)
+    assert sdk["js 2.27.3"].rest == pytest.approx((0.25, 2.0))
     assert {split.counts for split in found} == {"streams"}
 
 
@@ -61,6 +61,14 @@ def test_a_country_stands_out() -> None:
     hurts = stand_out(found, LOSS, 0.054)
     assert {hurt.group for hurt in hurts} == {"js 2.26.0", "Firefox 119", "BR"}
     assert {hurt.counts for hurt in hurts} == {"streams"}
+
+
+def test_beside_everybody_is_nobody() -> None:
+    """All streams are in one group: there are no others, and nothing is worked out in their place."""
+    found = splits(
+        votes(0.1, 0.3), np.ones(2, np.bool_), np.array([0, 0]), KNOWN, signal=LOSS, scale=Scale(1.0, None), lines=LINES
+    )
+    assert {group.rest for split in found for group in split.groups} == {(0.0, 0.0)}
 
 
 def test_nothing_is_known_of_a_client_without_words() -> None:

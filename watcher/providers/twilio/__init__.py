@@ -8,6 +8,7 @@ rows       rows of the lists as values, whatever they hold
 client     one request, spent and signed; lists by their pages
 memory     rooms and stays, each once
 points     from stays to signals
+record     what an earlier run told, and when less may be told of it
 clients    by SDK, browser and region
 watch      a look at one project
 source     all of it as one account

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 
-from watcher.model import Dimension, Group, Split
+from watcher.model import Dimension, Group, Rest, Split
 from watcher.providers.twilio.memory import Stay
 from watcher.providers.twilio.points import counts_for
 
@@ -37,5 +37,5 @@ def _groups(stays: Collection[Stay], signal: str, column: int) -> Iterator[Group
     for name, count in people.most_common(_MOST_GROUPS):
         if name:
             others = len(stays) - count
-            rest = (bad.total() - bad[name]) / others if others else None
+            rest = Rest((bad.total() - bad[name]) / others if others else 0.0, float(others))
             yield Group(name, bad[name] / count, float(count), rest)

@@ -143,7 +143,6 @@ class Stays:
     def __init__(self, floor: int) -> None:
         self.floor = floor
         self.touched: set[int] = set()  # minutes that changed since they were last told
-        self.told: set[int] = set()  # minutes that have a point, from before a restart too
         self._minutes: dict[int, dict[str, Stay]] = {}
         self._starts: dict[str, int] = {}
 
@@ -178,7 +177,6 @@ class Stays:
         for sid in sids:
             del self._starts[sid]
         self.touched = {start for start in self.touched if start >= self.floor}
-        self.told = {start for start in self.told if start >= self.floor}
         return len(sids)
 
     def _take_out(self, sid: str) -> None:

@@ -29,6 +29,10 @@ class Minute:
     people: int
     values: Mapping[str, float]
 
+    def count(self, signal: str) -> float:
+        """How many a value stands for."""
+        return count(signal, self.values[signal], self.people)
+
 
 def measure(start: int, stays: Iterable[Stay]) -> Minute:
     """Everybody who left in the minute that begins at `start`, as signals."""
@@ -39,6 +43,11 @@ def measure(start: int, stays: Iterable[Stay]) -> Minute:
         counts.update(signal for signal in RATIOS if counts_for(stay, signal))
     ratios = {signal: counts[signal] / people if people else 0.0 for signal in RATIOS}
     return Minute(start, people, {USERS: float(people), "channels": float(len(rooms)), **ratios})
+
+
+def count(signal: str, value: float, people: float) -> float:
+    """How many a value stands for: ratios are of `people`, the rest are numbers already."""
+    return value * people if signal in RATIOS else value
 
 
 def counts_for(stay: Stay, signal: str) -> bool:

@@ -1,8 +1,9 @@
 """A Twilio account as the rest of the program sees it (port `model.Source`): each query goes to its project's watch.
 
-After a restart a source is told again which minutes are on record, a bit for each, so that one which an amendment
-emptied meanwhile can be taken back. That holds for the same rooms only: with another credential, or another choice of
-rooms, a minute without anybody means something else.
+After a restart each watch is told what is on record of its project, as the store has it, so that somebody who was
+amended into another minute meanwhile can be taken back. That holds for the same rooms only: with another credential, or
+another choice of rooms, a minute without anybody means something else. So it is noted since when a project's record is
+of which rooms, which is written when that changes and at no other time.
 """
 
 from __future__ import annotations
@@ -11,18 +12,17 @@ import hashlib
 import math
 from collections.abc import Mapping, Set
 from dataclasses import replace
-from typing import Annotated
 
 import httpx
 import msgspec
 
 from watcher.calls import CallReader, CallView, CallWish
 from watcher.clock import Clock
-from watcher.model import Answer, Purse, Query, Source
+from watcher.model import Answer, PointsOf, Purse, Query, Rereader, Source
 from watcher.providers import http
 from watcher.providers.twilio.callview import read_call
 from watcher.providers.twilio.client import LONGEST, Client
-from watcher.providers.twilio.queries import WIDTH, pool_of, queries, query_id
+from watcher.providers.twilio.queries import pool_of, queries, query_id
 from watcher.providers.twilio.settings import Project, TwilioAccount
 from watcher.providers.twilio.watch import Watch
 from watcher.providers.vendortime import VendorTime
@@ -45,14 +45,12 @@ def open_source(
         needed=needed,
         clock=clock,
         vendor_time=VendorTime(clock=clock, offset=offset),
-        on_record=_read(learned),
+        known=_read(learned),
         connections=http.open_client(transport=transport),
     )
 
 
-_Start = Annotated[int, msgspec.Meta(multiple_of=WIDTH)]
-_Bits = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{1,4096}$")]
-Marks = Mapping[str, tuple[int, str]]  # rooms -> the first minute, and in hexadecimal a bit for it and each after it
+Known = Mapping[str, tuple[str, int]]  # query -> which rooms, and the minute from which on its record is of those
 
 
 class TwilioSource:
@@ -65,15 +63,15 @@ class TwilioSource:
         needed: Set[str],
         clock: Clock,
         vendor_time: VendorTime,
-        on_record: Marks,
+        known: Known,
         connections: httpx.AsyncClient,
     ) -> None:
         self._settings = settings
         self._vendor_time = vendor_time
         self._connections = connections
         self._queries = queries(settings, needed)
-        self._rooms = {q.id: _rooms(q, p) for p, q in zip(settings.projects, self._queries, strict=True)}
-        self._on_record = {rooms: on_record[rooms] for rooms in self._rooms.values() if rooms in on_record}
+        self._rooms = {q.id: _rooms(p) for p, q in zip(settings.projects, self._queries, strict=True)}
+        self._known = {id_: known[id_] for id_ in self._rooms if id_ in known}
         self.watches = {
             query.id: Watch(
                 account=settings,
@@ -87,7 +85,6 @@ class TwilioSource:
                 ),
                 vendor_time=vendor_time,
                 clock=clock,
-                on_record=_minutes(on_record.get(self._rooms[query.id])),
             )
             for project, query in zip(settings.projects, self._queries, strict=True)
         }
@@ -98,13 +95,19 @@ class TwilioSource:
 
     async def look(self, query: Query, covered: int | None, purse: Purse) -> Answer:
         """See `model.Source`."""
-        watch = self.watches[query.id]
-        answer = await watch.look(query, covered, purse)
-        marks, rooms = _marks(watch.stays.told), self._rooms[query.id]
-        if marks == self._on_record.get(rooms):
+        answer = await self.watches[query.id].look(query, covered, purse)
+        rooms, _ = self._known.get(query.id, ("", 0))
+        if rooms == self._rooms[query.id]:
             return answer
-        self._on_record[rooms] = marks
-        return replace(answer, learned=msgspec.json.encode(self._on_record).decode())
+        self._known[query.id] = self._rooms[query.id], covered or 0
+        return replace(answer, learned=msgspec.json.encode(self._known).decode())
+
+    def recall(self, recorded: PointsOf, covered: Mapping[str, int]) -> None:
+        """See `model.Rereader`."""
+        for query in self._queries:
+            rooms, since = self._known.get(query.id, ("", 0))
+            if rooms == self._rooms[query.id] and query.id in covered:
+                self.watches[query.id].recall(query, recorded, since, covered[query.id])
 
     def call_pools(self, project: str) -> tuple[str, ...]:
         """See `calls.CallReader`."""
@@ -122,31 +125,21 @@ class TwilioSource:
         await self._connections.aclose()
 
 
-def _rooms(query: Query, project: Project) -> str:
-    """Which rooms a query is about: those that a credential shows, as far as they are chosen."""
+def _rooms(project: Project) -> str:
+    """Which rooms a project is about: those that a credential shows, as far as they are chosen."""
     user, _ = project.credential()
     chosen = msgspec.json.encode([user, project.only.parameters()], order="sorted")
-    return f"{query.id} {hashlib.sha256(chosen).hexdigest()[:16]}"
+    return hashlib.sha256(chosen).hexdigest()[:16]
 
 
-def _marks(minutes: Set[int]) -> tuple[int, str]:
-    first = min(minutes, default=0)
-    return first, f"{sum(1 << (start - first) // WIDTH for start in minutes):x}"
-
-
-def _minutes(marks: tuple[int, str] | None) -> frozenset[int]:
-    first, bits = (0, 0) if marks is None else (marks[0], int(marks[1], 16))
-    return frozenset(first + i * WIDTH for i in range(bits.bit_length()) if bits >> i & 1)
-
-
-def _read(note: str | None) -> Marks:
+def _read(note: str | None) -> Known:
     """Nothing where it is not readable: a foreign note must not stop the daemon."""
     try:
-        return msgspec.json.decode(note or "{}", type=dict[str, tuple[_Start, _Bits]])
+        return msgspec.json.decode(note or "{}", type=dict[str, tuple[str, int]])
     except msgspec.DecodeError:
         return {}
 
 
-def _ports(source: TwilioSource) -> tuple[Source, CallReader]:
-    """That a `TwilioSource` is both is for the type checker to say."""
-    return source, source
+def _ports(source: TwilioSource) -> tuple[Source, CallReader, Rereader]:
+    """That a `TwilioSource` is all of them is for the type checker to say."""
+    return source, source, source

@@ -11,10 +11,8 @@ where the record ends, and must find it. One room that cannot be read holds back
 Memory does not outlive the process, and what is on record came from a memory that was whole. So after a restart the
 minutes of before are told again only once everything was read again: told in between, a minute of which a third is read
 would take back two thirds of an outage. The same holds where an answer was thrown away, as that of a clock that was
-ahead is: memory begins anew then, since the minutes in it count as told. A minute on record in which nobody is found is
-told as empty after a restart, once the list of all rooms and each room in it was read to its end without an oddity that
-could hide somebody: whoever was in it left in another, and would count twice. Not where no room of before is listed,
-nor for minutes of more than a day ago, whose rooms the vendor may have dropped: their absence says nothing.
+ahead is: memory begins anew then, since the minutes in it count as told. Of which less is found than is on record may
+be told of less later still, once that is certain (`record`).
 
 A room may run for a day and shows only when it is over, and rooms are listed by when they began. So the list that finds
 all is that of a day before the oldest minute in memory; it is read every quarter of an hour, since it is megabytes. In
@@ -26,21 +24,21 @@ from __future__ import annotations
 
 import math
 
-from watcher.clock import DAY, HOUR, MINUTE, Clock
+from watcher.clock import HOUR, MINUTE, Clock
 from watcher.errors import ProviderError, Reason, clip
 from watcher.log import get
-from watcher.model import Answer, Purse, Query, Series, Span, Split
-from watcher.providers.twilio import clients, points, rows
+from watcher.model import Answer, PointsOf, Purse, Query, Series, Span, Split
+from watcher.providers.twilio import clients, points, record, rows
 from watcher.providers.twilio.client import Client, Talk, iso
 from watcher.providers.twilio.endings import Judge
 from watcher.providers.twilio.memory import Room, Rooms, Stay, Stays
 from watcher.providers.twilio.queries import BEHIND, CATCH_UP, LIST_ALL_EVERY, RATIOS, ROOM_LIFE, SLACK, WIDTH
+from watcher.providers.twilio.record import Record
 from watcher.providers.twilio.rows import Oddity, Tally
 from watcher.providers.twilio.settings import Project, TwilioAccount
 from watcher.providers.vendortime import VendorTime
 
 FIRST_LOOK = HOUR  # how far back behind the vendor's delay a project is read that never was
-_SURELY_KEPT = DAY  # rooms of some types are kept for two days only (section 5), of which one may last one
 _LONG_LISTS = 3  # that may be cut short before a restart goes on without one
 _BROKEN = 3  # rooms of one look that cannot be read: the rest of them waits
 _BACK = 10 * MINUTE  # by which time may go back; what was planned by a clock a little ahead comes a little later
@@ -59,7 +57,6 @@ class Watch:
         client: Client,
         vendor_time: VendorTime,
         clock: Clock,
-        on_record: frozenset[int] = frozenset(),
     ) -> None:
         self._delay = float(account.delay)
         self._kept = project.longest + SLACK
@@ -77,12 +74,17 @@ class Watch:
         self._told: int | None = None  # the end of the newest answer
         self._recorded_until = -math.inf  # event time before which nothing is told until everything was read again
         self._settled = 0  # event time up to which an absence was final
-        self._on_record = on_record  # minutes that an earlier run told
-        self._listed_all = False  # since memory began
-        self._takes_back = False  # minutes on record that are found empty, once everything was read again
+        self._recalled: record.Counts = {}  # what an earlier run told
+        self._record = Record({}, 0.0)
         self._log = get("twilio").bind(account=account.name, project=project.name)
         self.rooms = Rooms()
         self.stays = Stays(0)
+
+    def recall(self, query: Query, recorded: PointsOf, since: int, covered: int) -> None:
+        """What an earlier run told from `since` on. Raises what `recorded` does."""
+        first = max(since, _floor(covered - self._kept))
+        columns = (recorded(series, first) for series in query.series)
+        self._recalled = record.counts(column for column in columns if column is not None)
 
     async def look(self, query: Query, covered: int | None, purse: Purse) -> Answer:
         """See `model.Source.look`."""
@@ -98,15 +100,14 @@ class Watch:
         try:
             unread = await self._read(talk, now)
         finally:
-            self._takes_back = self._takes_back and not any(tally[oddity] for oddity in rows.HIDING)
+            self._record.looked(tally)
         if not self._long_lists and not self.rooms.awaited(self._recorded_until):
             self._recorded_until = -math.inf
-        if self._takes_back and self._listed_all and self.rooms.complete(self._since):
-            self._takes_back = False
-            self.stays.touched |= self.stays.told
+        if self._record.is_certain and self.rooms.complete(self._since):
+            self.stays.touched |= self._record.let_go()
         tally[Oddity.UNREAD] += len(unread)
         answer = self._answer(query, covered, now, whole=whole, unread=unread, lost=lost, tally=tally)
-        if whole and not unread:
+        if whole and not unread and not self._record.is_open(now):
             self._forget(now)
         return answer
 
@@ -130,9 +131,7 @@ class Watch:
         self._begun, self._since = True, now
         self.rooms, self.stays = Rooms(), Stays(0)
         self._list_all_at, self._was_cut, self._long_lists = 0.0, False, _LONG_LISTS
-        self._listed_all, self._takes_back = False, restarted
-        sure = now - _SURELY_KEPT
-        self.stays.told.update(start for start in self._on_record if restarted and sure <= start <= now - WIDTH)
+        self._record = Record(self._recalled if restarted else {}, now)
         if covered is not None or anew:
             self._recorded_until = now if covered is None else covered
             self.stays.trim(max(_floor(self._recorded_until - self._kept), _floor(now - CATCH_UP)))
@@ -145,6 +144,7 @@ class Watch:
     def _forget(self, now: float) -> None:
         self.stays.trim(_floor(now - self._delay - self._kept))
         self.rooms.trim(self.stays.floor)
+        self._record.trim(self.stays.floor)
 
     # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -156,7 +156,8 @@ class Watch:
         listed = await talk.rooms(iso(since), iso(math.floor(now) + 1))
         talk.tally[Oddity.UNREAD] += listed.cut
         if everything and listed.whole:
-            self._list_all_at, self._long_lists, self._listed_all = now + LIST_ALL_EVERY, 0, True
+            self._list_all_at, self._long_lists = now + LIST_ALL_EVERY, 0
+            self._record.listed()
         elif everything:
             self._long_lists = max(0, self._long_lists - 1)
         self._was_cut = everything and not listed.whole
@@ -234,15 +235,17 @@ class Watch:
         end = _floor(min(now - self._delay, limit))
         begin = self.stays.floor if covered is None else max(covered, self.stays.floor)
         end = end if whole else begin  # what was not listed may hold anybody
-        told = sorted(s for s in self.stays.touched if s + WIDTH <= limit and s >= self._recorded_until)
+        due = sorted(s for s in self.stays.touched if s + WIDTH <= limit and s >= self._recorded_until)
+        known = (points.measure(start, self.stays.minute(start)) for start in due)
+        minutes = [minute for minute in known if not self._record.has_more(minute)]
+        told = [minute.start for minute in minutes]
         self.stays.touched.difference_update(told)
-        self.stays.told.update(told)
+        self._record.told(told)
         first, last = (told[0], told[-1] + WIDTH) if told else (begin, begin)
         asked = Span(min(first, begin, self._settled), max(end, last, begin))
         if whole and math.isinf(self._recorded_until):  # else an absent minute may be one that is held back
             self._settled = max(self._settled, end)
         self._told = asked.end
-        minutes = [points.measure(start, self.stays.minute(start)) for start in told]
         return Answer(
             query=query,
             asked=asked,

@@ -13,13 +13,14 @@ from typing import NamedTuple
 import numpy as np
 
 from watcher.errors import clip
-from watcher.model import Dimension, Group, Split
+from watcher.model import Dimension, Group, Rest, Split
 from watcher.providers.vonage import wire
 from watcher.providers.vonage.points import Bools, Ints, Scale, Votes, measure
 
 MAX_CLIENTS = 5000  # kinds of client of a project: text of end users, so it is bounded
 _MAX_NAME = 40
 _MOST_GROUPS = 20  # of a dimension, the largest: what others are in stands out from nothing
+_NOBODY = Rest(0.0, 0.0)
 
 
 class Client(NamedTuple):
@@ -80,4 +81,4 @@ def _groups(
         own = measure(votes, chosen & mine, [signal], scale, lines).get(signal)
         rest = measure(votes, chosen & ~mine, [signal], scale, lines).get(signal)
         if own is not None:
-            yield Group(name, own.value, own.weight, rest.value if rest is not None else None)
+            yield Group(name, own.value, own.weight, Rest(rest.value, rest.weight) if rest is not None else _NOBODY)

@@ -1,0 +1,92 @@
+"""What an earlier run told, and when less may be told of it (design, invariant 3). Pure.
+
+Memory does not outlive the process, the record does. After a restart a minute of the record that now holds less, of
+people, rooms or one kind of failure, is one of two things, and they look alike: somebody was amended into another
+minute while nobody looked, and counts twice until that is told; or the vendor leaves a room out of its list for a
+while, and to tell it anew would correct an outage away. So such a minute stands until a second list of all rooms, read
+to its end a quarter of an hour after the first one, knows no better: rooms that either names are read to their end, and
+no oddity since the start could hide somebody. Whoever is missing then is believed to be elsewhere. A room left out for
+longer than that is taken back, and told again when it is listed again.
+
+A minute that holds as much as on record is told at once, since that is where a late room of an outage goes: to hold
+everything for the second list was considered, and pages would come a quarter of an hour later after each restart. To
+note each room would settle it without a second list, at the price of a state written at nearly every look.
+
+Never less is told of minutes of more than a day before the restart: the vendor may have dropped their rooms (dossier,
+section 5, tells of two days for some, of which a room may last one), so that nobody is found in them says nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from watcher.clock import DAY, HOUR
+from watcher.model import Points
+from watcher.providers.twilio import rows
+from watcher.providers.twilio.points import Minute, count
+from watcher.providers.twilio.queries import WIDTH
+from watcher.providers.twilio.rows import Tally
+
+LISTS = 2  # of all rooms, that must agree
+_SURELY_KEPT = DAY
+
+Counts = Mapping[int, Mapping[str, float]]  # by start: signal -> how many
+_ROUNDING = 0.5  # of a count that is a ratio times its weight
+
+
+def counts(columns: Iterable[Points]) -> Counts:
+    """Recorded points as counts."""
+    found: dict[int, dict[str, float]] = {}
+    for column in columns:
+        weights = column.value if column.weight is None else column.weight
+        for start, value, weight in zip(column.start.tolist(), column.value.tolist(), weights.tolist(), strict=True):
+            found.setdefault(start, {})[column.series.signal] = count(column.series.signal, value, weight)
+    return found
+
+
+class Record:
+    """The minutes on record that were not told anew since the restart at `now`."""
+
+    def __init__(self, told: Counts, now: float) -> None:
+        self._minutes = {start: counted for start, counted in told.items() if start + WIDTH <= now}
+        self._sure = now - _SURELY_KEPT
+        self._until = now + HOUR
+        self._lists = 0
+        self._hidden = False
+
+    def looked(self, tally: Tally) -> None:
+        """A look met these oddities."""
+        self._hidden = self._hidden or any(tally[oddity] for oddity in rows.HIDING)
+
+    def listed(self) -> None:
+        """All rooms were listed, to the end."""
+        self._lists += 1
+
+    def has_more(self, minute: Minute) -> bool:
+        """Whether more is on record of a minute than is known of it now."""
+        had = self._minutes.get(minute.start, {})
+        return any(minute.count(signal) < number - _ROUNDING for signal, number in had.items())
+
+    def told(self, starts: Iterable[int]) -> None:
+        """These were told anew: what becomes of them from now on was seen."""
+        for start in starts:
+            self._minutes.pop(start, None)
+
+    def is_open(self, now: float) -> bool:
+        """Whether what is missing may be taken back yet: memory reaches back to it until then, an hour at most."""
+        return bool(self._minutes) and now < self._until
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether what is missing from the record would have been found: once each known room was read to its end."""
+        return bool(self._minutes) and self._lists >= LISTS and not self._hidden
+
+    def let_go(self) -> set[int]:
+        """The minutes of which less may be told now; no more is known of them here."""
+        free = {start for start in self._minutes if start >= self._sure}
+        self.told(free)
+        return free
+
+    def trim(self, floor: int) -> None:
+        """Forget the minutes before `floor`."""
+        self.told([start for start in self._minutes if start < floor])
