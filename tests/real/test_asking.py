@@ -111,9 +111,10 @@ async def test_whoever_was_paged_asks_on(tmp_path: Path) -> None:
             room = next(named(sink, ROOM))
             found = site.call("desk", room)
             assert (found["call"], found["provider"], found["requests"]) == (room, "twilio", 2)
-            assert any(stay["failed"] for stay in found["stays"]), "the page was about it"
+            endings = {stay["ending"] for stay in found["stays"] if stay["failed"]}
+            assert any(re.fullmatch(r"\d{5} \w+", ending) for ending in endings), "the page was about it"
             printed = site.ask("call", "desk", room)
-            assert "failed: 53405 media_connection_failed_or_media_activity_ceased" in printed
+            assert all(f"failed: {ending}" in printed for ending in endings)
             alone = site.call("desk", room, "--user", found["stays"][0]["user"])
             assert [stay["user"] for stay in alone["stays"]] == [found["stays"][0]["user"]]
 
