@@ -89,16 +89,20 @@ def _edges(now: float, resets_at: float) -> Floats:
     at = int(np.searchsorted(edges, now))
     if at < len(edges) and edges[at] == now:
         return edges
-    return np.insert(edges, at, now)
+    return np.concatenate((edges[:at], (now,), edges[at:]))
 
 
 def _risk(states: Sequence[QueryState], hours: Floats) -> Floats:
     """The square root of what is at risk, by row and hour; a row without a profile counts as the mean of the others."""
-    known = [state.load.risk(hours) if state.load is not None else None for state in states]
-    usual = [risk for risk in known if risk is not None]
-    instead: Floats = np.mean(usual, axis=0) if usual else np.ones(len(hours))
+    loads = {id(state.load): state.load for state in states if state.load is not None}
+    of = {key: load.risk(hours) for key, load in loads.items()}  # rows of one place share its load
+    found = [of.get(id(state.load)) for state in states]
+    risks = [risk for risk in found if risk is not None]
+    if len(risks) < len(found):
+        instead: Floats = np.mean(risks, axis=0) if risks else np.ones(len(hours))
+        risks = [instead if risk is None else risk for risk in found]
     heat = np.array([state.heat for state in states])[:, None]
-    result: Floats = np.sqrt(np.array([instead if risk is None else risk for risk in known]) * heat)
+    result: Floats = np.sqrt(np.array(risks) * heat)
     return result
 
 
