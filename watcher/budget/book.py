@@ -16,7 +16,6 @@ import math
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, takewhile
 from typing import NamedTuple
 
 from watcher.budget.quota import Pool, Quota, Spent, Weight
@@ -125,8 +124,11 @@ class Book:
     def assumed(self, pool: str, day: float) -> float:
         """Units that stand for the unrecorded part of the day that begins at `day`."""
         far = self._far[pool]
-        ends = takewhile(lambda w: w.end == day, islice(far, bisect_left(far, _first(day)), None))
-        return float(sum(w.units for w in ends if w.id.startswith(ASSUMED)))
+        at, units = bisect_left(far, _first(day)), 0.0
+        while at < len(far) and far[at].end == day:
+            units += far[at].units if far[at].id.startswith(ASSUMED) else 0.0
+            at += 1
+        return units
 
     def worst(self, pool: str, quota: Quota) -> int:
         """The most requests of any single fixed window so far."""
