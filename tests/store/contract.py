@@ -569,6 +569,16 @@ class StoreContract:
         assert sum(sizes) == 24_000 + 12_000 - 1  # the last entry is PENDING: not over
         assert max(sizes) <= 5_100
 
+    def test_pruning_takes_no_window_that_is_young_enough(self, store: FullStore) -> None:
+        """Windows may leave together with their neighbours, but none before its time; soon after it each is gone."""
+        windows = {T0 + 20 * i: 0.5 for i in range(1_000)}
+        store.commit(Commit(points=[column(windows)]))
+        for cut in (T0 + 5_010, T0 + 7_200, T0 + 9_999):
+            prune_all(store, points_before=cut)
+            left = values(store.points(FREEZE, 0))
+            assert left.keys() >= {start for start in windows if start >= cut}
+            assert min(left) > cut - 3_600
+
     # ── being there ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def test_probe_writes_and_leaves_no_trace(self, store: FullStore) -> None:

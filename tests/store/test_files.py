@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sqlite3
@@ -17,7 +18,7 @@ import pytest
 
 from tests.store.build import FREEZE, T0, column, entry, owed
 from watcher.errors import StateLocked, StoreError
-from watcher.model import Ack, Commit, Spend, State
+from watcher.model import Ack, Commit, Series, Spend, State
 from watcher.store import open_readonly, open_store, state_path
 from watcher.store.codec import to_text
 from watcher.store.database import Database
@@ -184,7 +185,7 @@ def test_a_newer_state_is_refused(url: str) -> None:
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     for opening in (open_store, open_readonly):
         with pytest.raises(
-            StoreError, match=r"watcher\.db was written by a newer release \(schema 3, this one knows 2"
+            StoreError, match=r"watcher\.db was written by a newer release \(schema 4, this one knows 3"
         ):
             opening(url)
 
@@ -210,7 +211,7 @@ def test_a_database_of_another_program_is_refused(url: str) -> None:
 
 
 def test_a_state_of_version_one_is_brought_up_to_date(url: str) -> None:
-    """What it holds is there afterwards, and what version two adds can be used."""
+    """What it holds is there afterwards, points packed by the hour, and what version two adds can be used."""
     path = state_path(url)
     path.parent.mkdir()
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
@@ -225,7 +226,15 @@ def test_a_state_of_version_one_is_brought_up_to_date(url: str) -> None:
             " VALUES ('a-1-slack', 'slack', 'a', 1, ?, '{}', 'open')",
             (float(T0),),
         )
+        connection.execute("INSERT INTO series VALUES (1, 'acme', 'agora', 'classroom', 'Native', '', 'users', 20)")
+        kept = [(T0 + 20 * i, i / 3, None if i % 2 else float(i)) for i in range(400)]
+        connection.executemany("INSERT INTO points VALUES (1, ?, ?, ?)", kept)
     store = open_store(url)
+    points = store.points(Series("acme", "agora", "classroom", "Native", "", "users"), T0 + 20)
+    assert points is not None
+    assert points.weight is not None
+    found = zip(points.start.tolist(), points.value.tolist(), points.weight.tolist(), strict=True)
+    assert [(start, value, None if math.isnan(weight) else weight) for start, value, weight in found] == kept[1:]
     assert [o.id for o in store.open_obligations("slack")] == ["a-1-slack"]
     assert [s.latest.id for s in store.standing("slack")] == ["a-1-slack"]
     store.commit(Commit(acks=[Ack(alert_id="a", seq=1, author="kim", comment="", at=1.0)]))

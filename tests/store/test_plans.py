@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import pytest
 
 from tests.store.build import FREEZE, T0, column, entry, message, owed
@@ -48,10 +46,6 @@ class ExplainingDatabase(Database):
     def rows(self, sql: str, values: Sequence[object] = ()) -> list[Row]:
         self.plans += [row[3] for row in super().rows(f"EXPLAIN QUERY PLAN {sql}", values)]
         return super().rows(sql, values)
-
-    def table(self, sql: str, values: Sequence[object], kind: np.dtype[np.void]) -> npt.NDArray[np.void]:
-        self.plans += [row[3] for row in super().rows(f"EXPLAIN QUERY PLAN {sql}", values)]
-        return super().table(sql, values, kind)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
@@ -97,7 +91,7 @@ HOT: dict[str, tuple[Callable[[SqliteStore], object], set[str]]] = {
         {
             "SEARCH series USING INDEX sqlite_autoindex_series_1 (account=? AND provider=? AND project=? AND product=?"
             " AND channel=? AND signal=?)",
-            "SEARCH points USING PRIMARY KEY (series_id=? AND start>?)",
+            "SEARCH hours USING PRIMARY KEY (series_id=? AND begin>?)",
         },
     ),
     "open obligations": (

@@ -3,9 +3,11 @@
 A mirror of what the store holds, so that a decision costs no I/O; the ledger keeps both in step. Bounded: spends leave
 after two days (`prune`), and no window admits more of them than its quota.
 
-Counts per window are kept as spends come and go rather than recounted, because a scrape asks for them all. They are
-true fixed windows by stamp (the UTC minute, the UTC day, N seconds from the epoch): what an auditor would count, and
-never more than what decisions assume, which lean to the safe side.
+Counts per window are kept as spends come and go rather than recounted: every step of an account and every scrape ask
+for them all, and what that costs must not grow with the day. They are true fixed windows by stamp (the UTC minute, the
+UTC day, N seconds from the epoch): what an auditor would count, and never more than what decisions assume, which lean
+to the safe side. The units of a day by the end of their intervals are kept so too: that is what a daily quota is
+decided by.
 """
 
 from __future__ import annotations
@@ -14,10 +16,10 @@ import math
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, takewhile
 from typing import NamedTuple
 
 from watcher.budget.quota import Pool, Quota, Spent, Weight
+from watcher.clock import DAY
 from watcher.model import Spend
 
 ASSUMED = "assumed:"
@@ -33,10 +35,19 @@ class Entry(NamedTuple):
 
 @dataclass(slots=True)
 class _Tally:
-    """Requests per window of one quota. `worst` remembers windows that are no longer kept."""
+    """Requests per window of one quota; `most` is the largest of them, `worst` that of windows no longer kept."""
 
     windows: dict[int, int] = field(default_factory=dict)
+    most: int = 0
     worst: int = 0
+
+    def count(self, index: int, step: int) -> None:
+        before = self.windows.get(index, 0)
+        self.windows[index] = before + step
+        if step > 0:
+            self.most = max(self.most, before + step)
+        elif before == self.most:
+            self.most = max(self.windows.values())
 
 
 class Book:
@@ -46,7 +57,8 @@ class Book:
         self.pools = {pool.id: pool for pool in pools}
         self._entries: dict[str, Entry] = {}
         self._near: dict[str, list[Weight]] = {pool: [] for pool in self.pools}
-        self._far: dict[str, list[Weight]] = {pool: [] for pool in self.pools}
+        self._far: dict[str, list[Weight]] = {pool: [] for pool in self.pools}  # ends with all uncertainty
+        self._days: dict[str, dict[int, float]] = {pool: {} for pool in self.pools}  # units by the day of such an end
         self._tallies = {(p.id, q.window): _Tally() for p in self.pools.values() for q in p.quotas}
         self._totals = dict.fromkeys(self.pools, 0)
 
@@ -62,8 +74,8 @@ class Book:
     def near(self, pool: str) -> Sequence[Weight]:
         return self._near[pool]
 
-    def far(self, pool: str) -> Sequence[Weight]:
-        return self._far[pool]
+    def days(self, pool: str) -> Sequence[Weight]:
+        return sorted(Weight(day * float(DAY), units, "") for day, units in self._days[pool].items() if units)
 
     def add(self, spend: Spend, *, doubt: float = 0.0) -> None:
         """Count a spend; the same id again replaces it. Pools that are no longer configured are not counted."""
@@ -71,6 +83,7 @@ class Book:
         self._entries[spend.id] = Entry(spend, doubt)
         for pool, near, far in self._weights(spend, doubt):
             insort(self._far[pool], far)
+            self._weigh(pool, far.end, far.units)
             if not spend.id.startswith(ASSUMED):  # it stands for a share of a day, not for a burst at its stamp
                 insort(self._near[pool], near)
                 self._totals[pool] += 1
@@ -94,6 +107,8 @@ class Book:
             width = next(q.window_seconds for q in self.pools[pool].quotas if q.window == window)
             for index in [i for i in tally.windows if (i + 1) * width < before]:
                 tally.worst = max(tally.worst, tally.windows.pop(index))
+        for pool, days in self._days.items():
+            self._days[pool] = {day: units for day, units in days.items() if units}
         return old
 
     def later(self, than: float) -> tuple[str, ...]:
@@ -109,13 +124,16 @@ class Book:
     def assumed(self, pool: str, day: float) -> float:
         """Units that stand for the unrecorded part of the day that begins at `day`."""
         far = self._far[pool]
-        ends = takewhile(lambda w: w.end == day, islice(far, bisect_left(far, _first(day)), None))
-        return float(sum(w.units for w in ends if w.id.startswith(ASSUMED)))
+        at, units = bisect_left(far, _first(day)), 0.0
+        while at < len(far) and far[at].end == day:
+            units += far[at].units if far[at].id.startswith(ASSUMED) else 0.0
+            at += 1
+        return units
 
     def worst(self, pool: str, quota: Quota) -> int:
         """The most requests of any single fixed window so far."""
         tally = self._tallies[pool, quota.window]
-        return max(tally.worst, max(tally.windows.values(), default=0))
+        return max(tally.worst, tally.most)
 
     def total(self, pool: str) -> int:
         """Requests counted since this book was opened, refunds taken off."""
@@ -133,12 +151,15 @@ class Book:
         for pool, near, far in self._weights(*entry):
             _take(self._far[pool], far)
             _take(self._near[pool], near)
+            self._weigh(pool, far.end, -far.units)
+
+    def _weigh(self, pool: str, end: float, units: float) -> None:
+        day, days = int(end // DAY), self._days[pool]
+        days[day] = days.get(day, 0.0) + units
 
     def _count(self, pool: str, at: float, step: int) -> None:
         for quota in self.pools[pool].quotas:
-            windows = self._tallies[pool, quota.window].windows
-            index = int(at // quota.window_seconds)
-            windows[index] = windows.get(index, 0) + step
+            self._tallies[pool, quota.window].count(int(at // quota.window_seconds), step)
 
 
 def _first(end: float) -> Weight:

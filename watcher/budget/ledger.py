@@ -318,7 +318,8 @@ class Ledger:
     def _read(self) -> tuple[float, float]:
         """Both clocks, compared."""
         now, mono = self._clock.now(), self._clock.monotonic()
-        self._count(clock_steps=self._time.watch(now, mono) != 0.0)
+        if self._time.watch(now, mono) != 0.0:
+            self._count(clock_steps=1)
         return now, mono
 
     def _overtake(self, at: float) -> None:

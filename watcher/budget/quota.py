@@ -188,8 +188,8 @@ class Spent(Protocol):
         """For quotas of any N seconds: ends without the shared doubt."""
         ...
 
-    def far(self, pool: str) -> Sequence[Weight]:
-        """For the UTC day: ends with all uncertainty."""
+    def days(self, pool: str) -> Sequence[Weight]:
+        """For the UTC day: one weight for each day on which spends end, with all uncertainty. Only the day matters."""
         ...
 
 
@@ -221,7 +221,7 @@ def decide(
 def view(quota: Quota, spent: Spent, pool: str, skew: float, doubt: float) -> tuple[Sequence[Weight], float]:
     """The spends that a quota looks at, and the uncertainty of a new one beside them."""
     if quota.kind is Kind.DAY:
-        return spent.far(pool), skew + doubt
+        return spent.days(pool), skew + doubt
     return spent.near(pool), skew
 
 

@@ -17,11 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from watcher.model import Floats, Ints, Points, Span
 from watcher.rules.rule import Bools
+
+_T = TypeVar("_T", bound=np.generic)
 
 _LARGEST = 1e15  # of a value or a weight: beyond it, products of the two would no longer be numbers
 MAX_WINDOWS = 200_000  # of one column: 46 days of 20 s; what would grow beyond loses its oldest part
@@ -171,7 +175,7 @@ class Column:
         if before or behind:
             self._values = _padded(self._values, before, behind)
             self._weights = None if self._weights is None else _padded(self._weights, before, behind)
-            self._answered = np.pad(self._answered, (before, behind))
+            self._answered = _padded(self._answered, before, behind, False)
             self._base -= before
 
     def _cut(self, first: int) -> None:
@@ -219,7 +223,7 @@ class Column:
         return (
             _padded(self._values[inside], before, behind),
             weights,
-            np.pad(self._answered[inside], (before, behind)),
+            _padded(self._answered[inside], before, behind, False),
         )
 
     def at(self, starts: Ints) -> Floats:
@@ -281,7 +285,7 @@ def _known(weight: Floats) -> Floats:
     return np.where((weight >= 0) & (weight <= _LARGEST), weight, np.nan)
 
 
-def _padded(values: Floats, before: int, behind: int) -> Floats:
-    result = np.full(before + len(values) + behind, np.nan)
+def _padded(values: npt.NDArray[_T], before: int, behind: int, absent: float = np.nan) -> npt.NDArray[_T]:
+    result = np.full(before + len(values) + behind, absent, values.dtype)
     result[before : before + len(values)] = values
     return result

@@ -2,10 +2,10 @@
 
 A history grows by what its column forgets, so it costs nothing at a look. After a restart, or when a rule with a
 baseline is new, it is read from the recorded points, which the store keeps for 30 days unless told otherwise: a new
-rule knows at once what is normal. That takes 0.15 s a series for four weeks of 20 s windows, nearly all of it SQLite's
-rows becoming numbers (`tests/benchmarks/bench_history.py`), so it is done in pieces, between which others have the
-store. Keeping histories themselves in the store was considered: it would save most of that, and is one more thing that
-can disagree with the points; means made by SQL too: what is idle would be said in two languages.
+rule knows at once what is normal. That takes some 20 ms a series for four weeks of 20 s windows
+(`tests/benchmarks/bench_history.py`), and is done in pieces, between which others have the store. Keeping histories
+themselves in the store was considered: it would save most of that, and is one more thing that can disagree with the
+points; means made by SQL too: what is idle would be said in two languages.
 
 Where a time before we looked is wanted, the vendor's own statistics may tell of it, in windows longer than a slot. Each
 then stands for every slot that it spans, up to the first that was measured, whenever the vendor's word came. Later ones

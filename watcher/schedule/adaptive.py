@@ -171,13 +171,22 @@ class _Group:
         self.spaced = max(p.last + p.fastest for p in pools)
         self.paced = max(p.last + max(p.fastest, p.even) for p in pools)
         self._gaps = gaps
-        self._rates = {s.query.id: min(p.rates[s.query.id] for p in pools) for s in states}
+        self._rates = {
+            s.query.id: min(*(p.rates[s.query.id] for p in pools), 1 / (s.query.every or _SOONEST * s.query.width))
+            for s in states
+        }
+        self._seen = {s.query.id: _seen(s) for s in states}
+        self._ready = {s.query.id: self._ready_at(s) for s in states}
 
     def rate(self, state: QueryState) -> float:
-        return min(self._rates[state.query.id], 1 / (state.query.every or _SOONEST * state.query.width))
+        return self._rates[state.query.id]
+
+    def seen(self, state: QueryState) -> float:
+        """See `_seen`."""
+        return self._seen[state.query.id]
 
     def deadline(self, state: QueryState) -> float:
-        return _seen(state) + self._gaps[state.query.id]
+        return self.seen(state) + self._gaps[state.query.id]
 
     def due(self, state: QueryState) -> float:
         """Its deadline, or where that cannot be kept the first instant at which it may be tried: a promise that is
@@ -186,17 +195,20 @@ class _Group:
 
     def overdue(self, state: QueryState, at: float) -> float:
         """How much of its own gap has passed."""
-        return (at - _seen(state)) * self.rate(state)
+        return (at - self.seen(state)) * self.rate(state)
 
     def ready(self, state: QueryState) -> float:
         """The first instant at which looking could bring something and is not held back."""
+        return self._ready[state.query.id]
+
+    def _ready_at(self, state: QueryState) -> float:
         if state.last_look is None:
             return state.not_before
         if not state.failures:
             return max(state.not_before, state.last_look + state.query.apart)
         longest = max(self.even * len(self.states), state.query.apart)  # a round, or as long as if it were well
         wait = min(max(self.even, _AGAIN) * 2.0 ** min(state.failures - 1, 16), longest)
-        lost = _seen(state) + state.query.reach
+        lost = self.seen(state) + state.query.reach
         retry = state.last_look + wait
         if lost > state.last_look + self.jam:  # in time for its windows, where there is time
             retry = min(retry, max(state.last_look + self.jam, lost - self.jam))
@@ -241,8 +253,9 @@ def _promised(group: _Group) -> Slot:
     waiting = [s for s in group.states if not s.idle]
     if not waiting:
         return Slot(query_id=None, at=math.inf, reason=Why.IDLE)
-    first = min(waiting, key=lambda s: (group.due(s), s.last_look or 0.0, s.query.id))
-    latest = min(due - n * group.step for n, due in enumerate(sorted(map(group.due, waiting)))) - _EARLY
+    dues = {s.query.id: group.due(s) for s in waiting}
+    first = min(waiting, key=lambda s: (dues[s.query.id], s.last_look or 0.0, s.query.id))
+    latest = min(due - n * group.step for n, due in enumerate(sorted(dues.values()))) - _EARLY
     at = max(group.soonest, group.ready(first), latest)
     if group.surplus < 0 or not group.calm:  # not enough for every promise, or for nothing now: at an even pace
         at = max(at, group.paced)
@@ -261,7 +274,7 @@ def _evidence(group: _Group) -> Slot | None:
         if state.failures or state.idle:
             continue
         if state.urgent:
-            reason, rank, visible = Why.URGENT, -1, _seen(state) + state.query.width
+            reason, rank, visible = Why.URGENT, -1, group.seen(state) + state.query.width
         elif state.evidence is not None:
             reason, rank = state.evidence.reason, state.evidence.rank
             visible = state.evidence.covers + state.query.delay + _VISIBLE
@@ -270,7 +283,7 @@ def _evidence(group: _Group) -> Slot | None:
         if group.spare < state.query.requests and reason not in (Why.URGENT, Why.SILENT):
             continue
         at = max(group.soonest, group.ready(state), visible)
-        key = (at, rank, _seen(state), state.query.id)
+        key = (at, rank, group.seen(state), state.query.id)
         if best is None or key < best:
             best, chosen = key, (state, reason)
     if best is None or chosen is None:
@@ -290,7 +303,7 @@ def _retry(group: _Group) -> Slot | None:
     failed = [s for s in group.states if s.failures or s.freed]
     if not failed or group.surplus < min(s.query.requests for s in failed):
         return None
-    first = min(failed, key=lambda s: (group.ready(s), _seen(s), s.query.id))
+    first = min(failed, key=lambda s: (group.ready(s), group.seen(s), s.query.id))
     at = max(group.soonest, group.spaced if group.calm else group.paced, group.ready(first))
     return Slot(query_id=first.query.id, at=at, reason=Why.RETRY)
 
@@ -305,7 +318,7 @@ def _turn(group: _Group) -> Slot | None:
     turn = max(group.soonest, group.spaced, _pace(group, taking))
     found: list[tuple[float, float, str, QueryState]] = []
     for state in taking:
-        at = _aligned(state, max(turn, group.ready(state), _seen(state) + _RIPE / group.rate(state)))
+        at = _aligned(state, max(turn, group.ready(state), group.seen(state) + _RIPE / group.rate(state)))
         found.append((at, -group.overdue(state, at), state.query.id, state))
     first = min(at for at, *_ in found)
     at, _, _, chosen = min((f for f in found if f[0] < first + f[3].query.width), key=lambda f: (f[1], f[2]))

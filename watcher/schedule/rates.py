@@ -22,6 +22,7 @@ from watcher.model import Floats, Ints
 from watcher.schedule.state import QueryState
 
 _ROUNDS = 30
+_BEFORE: Floats = np.arange(24.0, -1.0, -1.0) * HOUR  # seconds from each hour of a day to its end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,21 +50,21 @@ def solve(
     """
     rows, members = _rows(states, gaps)
     edges = _edges(now, resets_at)
-    lengths = np.diff(edges)
+    current = int(edges.searchsorted(now, side="right")) - 1
+    lengths = edges[1:] - edges[:-1]
     risk = _risk([states[m[0]] for m in members], (edges[:-1] + edges[1:]) / 2 / HOUR)
     many = np.array([sum(states[i].query.requests for i in m) for m in members], dtype=np.float64)[:, None]
-    floor = np.array([1 / gaps[m[0]] for m in members])[:, None] * np.ones_like(risk)
-    to_come = np.where(edges[1:] > now, np.minimum(lengths, edges[1:] - now), 0.0)
+    floor = np.empty(risk.shape)
+    floor[:] = np.array([1 / gaps[m[0]] for m in members])[:, None]
+    to_come = np.where(edges[1:] > now, lengths, 0.0)
     idle = np.array([states[m[0]].idle for m in members])
     if idle.any():
-        first = int(np.searchsorted(edges, now, side="right")) - 1
-        floor[idle, first] = 0.0
-        risk[idle, first] = 0.0
+        floor[idle, current] = 0.0
+        risk[idle, current] = 0.0
     weight = many * risk
     whole, rest = float((weight * lengths).sum()), float((weight * to_come).sum())
     held = reserve * (rest / whole if whole > 0 else (resets_at - now) / DAY)
     k = _level(risk, floor, many * to_come, left - held)
-    current = int(np.searchsorted(edges, now, side="right")) - 1
     rates = np.maximum(floor[:, current], k * risk[:, current])
     return Rates(now=rates[rows], reserve=held)
 
@@ -85,30 +86,35 @@ def _rows(states: Sequence[QueryState], gaps: Sequence[float]) -> tuple[Ints, li
 
 def _edges(now: float, resets_at: float) -> Floats:
     """The hours of the day that ends at the reset, cut at `now`."""
-    edges: Floats = resets_at - np.arange(24.0, -1.0, -1.0) * HOUR
-    at = int(np.searchsorted(edges, now))
+    edges: Floats = resets_at - _BEFORE
+    at = int(edges.searchsorted(now))
     if at < len(edges) and edges[at] == now:
         return edges
-    return np.insert(edges, at, now)
+    return np.concatenate((edges[:at], (now,), edges[at:]))
 
 
 def _risk(states: Sequence[QueryState], hours: Floats) -> Floats:
     """The square root of what is at risk, by row and hour; a row without a profile counts as the mean of the others."""
-    known = [state.load.risk(hours) if state.load is not None else None for state in states]
-    usual = [risk for risk in known if risk is not None]
-    instead: Floats = np.mean(usual, axis=0) if usual else np.ones(len(hours))
+    loads = {id(state.load): state.load for state in states if state.load is not None}
+    of = {key: load.risk(hours) for key, load in loads.items()}  # rows of one place share its load
+    found = [of.get(id(state.load)) for state in states]
+    risks = [risk for risk in found if risk is not None]
+    if len(risks) < len(found):
+        instead: Floats = np.mean(risks, axis=0) if risks else np.ones(len(hours))
+        risks = [instead if risk is None else risk for risk in found]
     heat = np.array([state.heat for state in states])[:, None]
-    result: Floats = np.sqrt(np.array([instead if risk is None else risk for risk in known]) * heat)
+    result: Floats = np.sqrt(np.array(risks) * heat)
     return result
 
 
 def _level(risk: Floats, floor: Floats, seconds: Floats, budget: float) -> float:
     """The k for which max(floor, k * risk) spends the budget; 0 where the floors alone take all of it."""
     at_floor = risk <= 0
+    by_risk, by_floor = risk * seconds, floor * seconds
     k = 0.0
     for _ in range(_ROUNDS):
-        free = float((risk * seconds)[~at_floor].sum())
-        left = budget - float((floor * seconds)[at_floor].sum())
+        free = float(by_risk[~at_floor].sum())
+        left = budget - float(by_floor[at_floor].sum())
         if free <= 0 or left <= 0:
             return 0.0
         k = left / free

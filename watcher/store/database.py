@@ -18,9 +18,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from watcher.errors import StoreError, StoreRefused
 from watcher.store import schema
 
@@ -46,11 +43,6 @@ class Database:
         """Every row of a query."""
         with self._lock, mapped(self.path):
             return self._connection.execute(sql, values).fetchall()
-
-    def table(self, sql: str, values: Sequence[object], kind: np.dtype[np.void]) -> npt.NDArray[np.void]:
-        """Every row of a query whose columns are numbers, none of them null, as fields: no list of rows is made."""
-        with self._lock, mapped(self.path):
-            return np.fromiter(self._connection.execute(sql, values), dtype=kind)
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:

@@ -1,10 +1,10 @@
 """What may be forgotten: the only place where history leaves the state.
 
-Points leave by age. Records leave by whole *episodes*, oldest first: up to an entry that ended one, that is old, and
-after which nobody was left holding a page or waiting for one. So the log that remains still folds to the same timeline
-from there on, an alert that has fired for longer than the retention keeps its beginning and those who were told of it,
-and an undelivered message is never forgotten. Deleting every row past its age was considered: a restart would then no
-longer know whom to tell that a month-old alert is over.
+Points leave by age, an hour of a series at a time. Records leave by whole *episodes*, oldest first: up to an entry that
+ended one, that is old, and after which nobody was left holding a page or waiting for one. So the log that remains still
+folds to the same timeline from there on, an alert that has fired for longer than the retention keeps its beginning and
+those who were told of it, and an undelivered message is never forgotten. Deleting every row past its age was
+considered: a restart would then no longer know whom to tell that a month-old alert is over.
 
 One call removes about `BATCH` rows, since spends and commits wait behind it.
 """
@@ -14,11 +14,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import groupby
 
+from watcher.clock import HOUR
 from watcher.model import Delivery, State
 from watcher.store.database import Row, Transaction
+from watcher.store.packing import POINT
 from watcher.store.reader import UNSENT
 
-BATCH = 5_000  # rows; a few tens of milliseconds
+BATCH = 5_000  # rows, or windows; a few tens of milliseconds
 
 _ENTRIES = """
     SELECT t.seq, t.state, t.known_at, o.target, o.state, n.delivery
@@ -59,14 +61,26 @@ def _prune_points(tx: Transaction, before: int, room: int) -> int:
     for (series,) in tx.rows("SELECT id FROM series"):
         if removed >= room:
             return removed
-        beyond = tx.rows(
-            "SELECT start FROM points WHERE series_id = ? AND start < ? ORDER BY start LIMIT 1 OFFSET ?",
-            (series, before, room - removed),
+        hours = tx.rows(
+            "SELECT begin, length(points) FROM hours WHERE series_id = ? AND begin <= ? ORDER BY begin LIMIT ?",
+            (series, before - HOUR, room - removed),
         )
-        end = beyond[0][0] if beyond else before
-        removed += tx.run("DELETE FROM points WHERE series_id = ? AND start < ?", (series, end))
-    tx.run("DELETE FROM series WHERE NOT EXISTS (SELECT 1 FROM points WHERE series_id = series.id)")
+        end, gone = _first_hours(hours, room - removed)
+        tx.run("DELETE FROM hours WHERE series_id = ? AND begin < ?", (series, end))
+        removed += gone
+    tx.run("DELETE FROM series WHERE NOT EXISTS (SELECT 1 FROM hours WHERE series_id = series.id)")
     return removed
+
+
+def _first_hours(hours: Iterable[Row], room: int) -> tuple[int, int]:
+    """Up to where they hold no more than `room` windows, and how many they hold."""
+    end = gone = 0
+    for begin, size in hours:
+        windows = size // POINT.itemsize
+        if gone + windows > room:
+            break
+        end, gone = begin + HOUR, gone + windows
+    return end, gone
 
 
 def _prune_episodes(tx: Transaction, before: float, room: int) -> int:

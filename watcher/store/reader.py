@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from watcher.clock import HOUR
 from watcher.model import (
     Ack,
     Delivery,
@@ -31,12 +32,11 @@ from watcher.model import (
 )
 from watcher.store.codec import from_text
 from watcher.store.database import Database
+from watcher.store.packing import unpacked
 
 SERIES = "account = ? AND provider = ? AND project = ? AND product = ? AND channel = ? AND signal = ?"
 UNSENT = "delivery IN ('queued', 'sending')"  # as the partial index says it, or SQLite would not use that
 assert f"delivery IN ('{Delivery.QUEUED}', '{Delivery.SENDING}')" == UNSENT
-
-_POINT = np.dtype([("start", np.int64), ("value", np.float64), ("weight", np.float64)])
 
 _OBLIGATION = "SELECT o.id, o.target, t.body, o.created_at, o.route, o.reason FROM obligations AS o"
 _NEWEST_DUTY = (  # SQLite takes `seq` from the row that has the maximum
@@ -81,20 +81,19 @@ class SqliteReader:
         if not named:
             return None
         id_, width = named[0]
-        rows = self._db.table(
-            "SELECT start, value, ifnull(weight, 9e999) FROM points"  # an unknown weight goes as infinity
-            " WHERE series_id = ? AND start >= ? ORDER BY start",
-            (id_, since),
-            _POINT,
+        hours = self._db.rows(
+            "SELECT points FROM hours WHERE series_id = ? AND begin > ? ORDER BY begin", (id_, since - HOUR)
         )
-        if not len(rows):
+        found = unpacked(points for (points,) in hours)
+        found = found[np.searchsorted(found["start"], since) :]
+        if not len(found):
             return None
-        weight = np.where(np.isinf(rows["weight"]), np.nan, rows["weight"])
+        weight = found["weight"].copy()
         return Points(
             series=series,
             width=width,
-            start=rows["start"].copy(),
-            value=rows["value"].copy(),
+            start=found["start"].copy(),
+            value=found["value"].copy(),
             weight=None if np.isnan(weight).all() else weight,
         )
 

@@ -6,18 +6,21 @@ version before it. A state newer than this program is refused: an older program 
 What is queried is a column; the rest of a record is its JSON body, which a person can read with the `sqlite3` shell. A
 column beside a body repeats a part of it and is always written with it.
 
-Sizes decide the shape of `points` alone: 1,000 series keep 130 million of them in 30 days. So a series is named once, a
-point is its series' number, its start, its value and its weight, about 25 bytes on disk, and they lie in the order in
-which they are read (WITHOUT ROWID, keyed by series and start), so that a look of hours of one series is one walk and no
-second index is kept. All other tables are small, and numbered in the order recorded (`n`).
+Sizes decide the shape of the points alone: 1,000 series keep 130 million of them in 30 days. So a series is named once,
+a point is its start, its value and its weight, 24 bytes, packed by the hour (`packing`), and hours lie in the order in
+which they are read (WITHOUT ROWID, keyed by series and begin), so that weeks of one series are one walk and no second
+index is kept. All other tables are small, and numbered in the order recorded (`n`).
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from watcher.errors import StoreError
+from watcher.store.packing import pack_rows
+
+Migration = Sequence[str | Callable[[sqlite3.Connection], None]]
 
 APPLICATION_ID = 0x77746372  # "wtcr": tells our file from any other SQLite file
 
@@ -157,7 +160,20 @@ _V2 = (  # silences, acknowledgements, and where a target stands with an alert
     "CREATE INDEX obligations_by_target ON obligations (target, alert_id, n)",
 )
 
-MIGRATIONS: Sequence[Sequence[str]] = (_V1, _V2)
+_V3: Migration = (  # points by the hour
+    """
+    CREATE TABLE hours (
+      series_id INTEGER NOT NULL REFERENCES series (id),
+      begin INTEGER NOT NULL,
+      points BLOB NOT NULL CHECK (length(points) % 24 = 0),
+      PRIMARY KEY (series_id, begin)
+    ) STRICT, WITHOUT ROWID
+    """,
+    pack_rows,
+    "DROP TABLE points",
+)
+
+MIGRATIONS: Sequence[Migration] = (_V1, _V2, _V3)
 
 
 def version_of(connection: sqlite3.Connection) -> int:
@@ -171,16 +187,19 @@ def version_of(connection: sqlite3.Connection) -> int:
     return version
 
 
-def migrate(connection: sqlite3.Connection, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
+def migrate(connection: sqlite3.Connection, migrations: Sequence[Migration] = MIGRATIONS) -> None:
     """Bring a state up to date, one transaction per version. Raises `StoreError` where it is newer than known."""
     version = version_of(connection)
     if version > len(migrations):
         raise StoreError(newer_than_known(version, len(migrations)))
-    for number, statements in enumerate(migrations[version:], start=version + 1):
+    for number, steps in enumerate(migrations[version:], start=version + 1):
         connection.execute("BEGIN IMMEDIATE")
         try:
-            for statement in statements:
-                connection.execute(statement)
+            for step in steps:
+                if callable(step):
+                    step(connection)
+                else:
+                    connection.execute(step)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {number}")
             connection.execute("COMMIT")

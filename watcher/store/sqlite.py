@@ -27,6 +27,7 @@ from watcher.model import (
 from watcher.store.codec import to_text
 from watcher.store.database import Database, Transaction
 from watcher.store.lock import StateLock
+from watcher.store.packing import by_hour, merged
 from watcher.store.prune import prune
 from watcher.store.reader import SERIES, SqliteReader
 
@@ -171,7 +172,7 @@ def _put_points(tx: Transaction, column: Points) -> None:
     if found:
         ((series, width),) = found
         if width != column.width:
-            tx.run("DELETE FROM points WHERE series_id = ?", (series,))
+            tx.run("DELETE FROM hours WHERE series_id = ?", (series,))
             tx.run("UPDATE series SET width = ? WHERE id = ?", (column.width, series))
     else:
         ((series,),) = tx.rows(
@@ -179,11 +180,12 @@ def _put_points(tx: Transaction, column: Points) -> None:
             " VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING id",
             (*column.series, column.width),
         )
-    weights = [None] * len(column) if column.weight is None else column.weight.tolist()
-    tx.run_many(
-        "INSERT OR REPLACE INTO points (series_id, start, value, weight) VALUES (?, ?, ?, ?)",
-        ((series, *point) for point in zip(column.start.tolist(), column.value.tolist(), weights, strict=True)),
-    )
+    for begin, rows in by_hour(column):
+        known = tx.rows("SELECT points FROM hours WHERE series_id = ? AND begin = ?", (series, begin))
+        tx.run(
+            "INSERT OR REPLACE INTO hours (series_id, begin, points) VALUES (?, ?, ?)",
+            (series, begin, merged(known[0][0] if known else b"", rows)),
+        )
 
 
 def _put_gaps(tx: Transaction, gaps: Iterable[Gap]) -> None:
