@@ -31,7 +31,6 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from operator import itemgetter
 from typing import Literal, NamedTuple, Protocol
 
 from watcher.clock import DAY, MINUTE
@@ -174,9 +173,6 @@ class Weight(NamedTuple):
     id: str
 
 
-_UNITS = itemgetter(Weight._fields.index("units"))  # by place: a day's spends are added up for every look
-
-
 class Spent(Protocol):
     """What has been spent in a pool, in order of `end`.
 
@@ -241,4 +237,4 @@ def earliest(quota: Quota, weights: Sequence[Weight], skew: float) -> float:
 def weighing(quota: Quota, weights: Sequence[Weight], now: float, skew: float) -> float:
     """Units that weigh on a request made at `now`: what `decide` holds against `quota`."""
     first = bisect_right(weights, now, key=lambda weight: quota.release(weight.end, skew))
-    return float(sum(map(_UNITS, weights[first:])))
+    return float(sum(weight.units for weight in weights[first:]))
