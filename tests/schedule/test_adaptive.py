@@ -306,7 +306,7 @@ def test_a_query_that_goes_on_failing_backs_off_to_its_share() -> None:
     tried = [at for at, query, _, good in account.looks if query == "q03" and not good]
     waits = [b - a for a, b in pairwise(tried)]
     even = DAY / 479
-    assert waits[2:6] == sorted(waits[2:6])  # before that, others' answers freed it twice
+    assert waits[2:6] == sorted(waits[2:6])  # before that, another's answer freed it
     assert waits[3] >= 3.5 * even
     assert all(wait <= 10.5 * even for wait in waits)
     assert all(wait >= 8 * even for wait in waits[5:])
@@ -319,7 +319,7 @@ def test_an_idle_query_that_failed_is_tried_again() -> None:
     now = account.clock.now()
     idle = [replace(s, idle=s.query.id == "q03") for s in account.states]
     ill = [replace(s, failures=1, last_look=now - 300) if s.idle else s for s in idle]
-    freed = [replace(s, freed=True, last_look=None) if s.idle else s for s in idle]
+    freed = [replace(s, failures=1, forgiven=1, last_look=now - 30) if s.idle else s for s in idle]
     usage = account.ledger.usage(now)
     for states in (ill, freed):
         slot = account.policy.next(states, usage, now)
@@ -344,14 +344,43 @@ def test_a_query_that_no_rule_judges_is_tried_again_after_an_outage() -> None:
 
 
 def test_no_retry_is_paid_with_what_promises_need() -> None:
-    """With a day that has only its promises left, what failed waits for its own."""
+    """With a day that has only its promises left, what failed waits for what its own would cost, forgiven or not."""
     account = adaptive(premium(5)).until(TODAY + 10 * HOUR)
     now = account.clock.now()
     states = [replace(s, failures=1, last_look=now - 900) if s.query.id == "q03" else s for s in account.states]
     needed = sum((14 * HOUR) / gap for gap in gaps_of(account).values())
     poor = [replace(v, left=needed - 5) if v.window_seconds == DAY else v for v in account.ledger.usage(now)]
     assert account.policy.next(states, account.ledger.usage(now), now).reason is Why.RETRY
-    assert account.policy.next(states, poor, now).at > now
+    gap = gaps_of(account)["q03"]
+    for forgiven in (0, 1):
+        states = [replace(s, forgiven=forgiven) if s.query.id == "q03" else s for s in states]
+        slot = account.policy.next(states, poor, now)
+        assert (slot.query_id, slot.reason) == ("q03", Why.RETRY)
+        assert slot.at >= now - 900 + gap
+
+
+def test_the_retry_of_a_first_failure_is_kept_for_it() -> None:
+    """With the last request beyond the promises gone on a look that failed: no turn takes what its retry needs."""
+    account = adaptive(premium(5)).until(TODAY + 10 * HOUR)
+    now = account.clock.now()
+    states = [replace(s, last_look=now - 60, covered_until=now - 100) for s in account.states]
+    long_ago = now - 0.9 * gaps_of(account)["q03"]
+    states[3] = replace(states[3], last_look=long_ago, covered_until=long_ago - 40)
+    usage = account.ledger.usage(now)
+
+    def slot(left: float, failures: int = 0, not_before: float = 0.0) -> Slot:
+        ill = replace(states[3], failures=failures, forgiven=failures, not_before=not_before)
+        asked = [*states[:3], replace(ill, last_look=now - 30) if failures else ill, *states[4:]]
+        views = [replace(v, left=left) if v.window_seconds == DAY else v for v in usage]
+        return account.policy.next(asked, views, now)
+
+    far = now + HOUR
+    turns = next(left for left in range(480) if slot(left, failures=1, not_before=far).reason is Why.DUE)
+    retry = slot(turns - 1, failures=1)
+    assert (retry.query_id, retry.reason) == ("q03", Why.RETRY)
+    assert retry.at <= now + 600  # at an even pace of what is left
+    assert all(slot(turns - 2, failures=failures).query_id != "q03" for failures in (1, 2))
+    assert slot(turns - 1, failures=2, not_before=far).reason is Why.DUE  # a second is not kept for any more
 
 
 @pytest.mark.parametrize(("every", "most"), [(60.0, 61), (600.0, 10)])
@@ -416,6 +445,71 @@ def test_a_failing_query_does_not_hurry_the_looks_at_the_others(account: Account
     assert account.refused_by_vendor() == ""
     assert account.gaps(but=bad) <= max(gaps_of(account).values()) + 1
     assert all(query in bad for _, query, _ in account.lost_at)
+
+
+@pytest.mark.parametrize(
+    ("account", "broken", "hour", "lasts"),
+    [(premium(9), 3, 21.5, 5), (premium(9), 8, 10, 5), (premium(11), 3, 20, 5), (premium(11), 5, 0, 24)],
+)
+def test_however_many_fail_no_sound_query_is_kept_waiting(
+    account: Account, broken: int, hour: float, lasts: float
+) -> None:
+    """Late in the day, most of them, or half all day long: each costs what it would if it were well, and what the day
+    has beyond that; and it is tried, and seen again soon after it is mended."""
+    adaptive(account).until(TODAY + hour * HOUR)
+    bad = {query.id for query in account.queries[:broken]}
+    account.broken = bad
+    account.until(TODAY + (hour + lasts) * HOUR)
+    account.broken = ()
+    account.until(TODAY + (hour + lasts + 2) * HOUR)
+    promised = max(gaps_of(account).values())
+    assert account.refused_by_vendor() == ""
+    assert account.gaps(but=bad) <= promised + 1
+    assert all(query in bad for _, query, _ in account.lost_at)
+    for name in bad:
+        tried = [at for at, query, *_ in account.looks if query == name and at <= TODAY + (hour + lasts) * HOUR]
+        assert max(b - a for a, b in pairwise(tried)) <= promised + 60
+        assert answered(account, name, hour + lasts)[0] <= TODAY + (hour + lasts) * HOUR + promised
+
+
+@pytest.mark.parametrize(("left", "room", "first"), [(20, 2, "q01"), (60, 2, "q03"), (80, 1, "q01"), (110, 1, "q03")])
+def test_a_promise_does_not_wait_for_a_retry_that_hangs(left: float, room: int, first: str) -> None:
+    """A look that fails may take half a minute, and its room in the short quota is free only that much later."""
+    account = adaptive(premium(5)).until(TODAY + 10 * HOUR)
+    now = account.clock.now()
+    seen = now - gaps_of(account)["q01"] + left
+    states = [replace(s, last_look=now - 60, covered_until=now - 100) for s in account.states]
+    states[1] = replace(states[1], last_look=seen, covered_until=seen - 40)
+    states[3] = replace(states[3], failures=2, last_look=now - 900)
+    usage = [replace(v, left=room) if v.window_seconds == 60 else v for v in account.ledger.usage(now)]
+    slot = account.policy.next(states, usage, now)
+    assert (slot.query_id, slot.reason) == (first, Why.PROMISE if first == "q01" else Why.RETRY)
+
+
+def test_where_everything_fails_a_full_minute_ends_with_a_retry() -> None:
+    """Nothing is promised then, so no room is kept for a promise."""
+    account = adaptive(premium(3)).until(TODAY + 10 * HOUR)
+    now = account.clock.now()
+    states = [replace(s, failures=3, last_look=now - 900) for s in account.states]
+    full = [replace(v, left=0, free_at=now + 20) if v.window_seconds == 60 else v for v in account.ledger.usage(now)]
+    assert account.policy.next(states, full, now).reason is Why.RETRY
+
+
+def test_what_is_forgiven_still_waits_as_long_as_the_vendor_wished() -> None:
+    """Another's answer ends the back-off, not a `Retry-After`."""
+    account = adaptive(premium(5)).until(TODAY + 10 * HOUR)
+    now = account.clock.now()
+    freed = looked(failed(account.states, "q03", at=now - 20), "q00", at=now - 10, covered_until=now - 50)
+    assert account.policy.next(freed, account.ledger.usage(now), now).at <= now + 40  # less than half an even distance
+    pending = Evidence(reason=Why.PENDING, covers=now - 300)
+    waits = [replace(s, evidence=pending) if s.query.id == "q03" else s for s in freed]
+    assert account.policy.next(waits, account.ledger.usage(now), now).reason is Why.PENDING
+    states = failed(account.states, "q03", at=now - 20, retry_after=400)
+    states = looked(states, "q00", at=now - 10, covered_until=now - 50)
+    usage = account.ledger.usage(now)
+    assert account.policy.next(states, usage, now).query_id != "q03"
+    later = account.policy.next(states, usage, now + 400)
+    assert (later.query_id, later.reason) == ("q03", Why.RETRY)
 
 
 @pytest.mark.parametrize("wish", [60, 600, 3600])

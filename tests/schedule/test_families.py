@@ -84,15 +84,15 @@ def test_samples_that_always_fail_change_nothing_for_the_others() -> None:
     policy = here.policy
     real = [s for s in here.states if s.query.family == "realtime"]
     calm = [s for s in here.states if s.query.family != "realtime"]
-    well = [replace(s, failures=0, alone=0, last_look=now) for s in calm]
-    ill = [replace(s, failures=3, alone=3, last_look=now) for s in calm]
+    well = [replace(s, failures=0, last_look=now) for s in calm]
+    ill = [replace(s, failures=3, last_look=now) for s in calm]
     slots = [policy.next([*real, *own], usage, now) for own in (well, ill)]
     assert slots[0].query_id in {q.id for q in REALTIME}
     assert slots[0] == slots[1]
 
 
 def test_a_failure_counts_in_its_own_family() -> None:
-    """Alone or not, calm or not, a second domain or none; and a success there forgives nothing here."""
+    """Calm or not, a second domain or none; and a success there forgives nothing here."""
     first = REALTIME[0]
     states = tuple(QueryState(query=query, covered_until=TODAY, last_look=TODAY) for query in (first, SAMPLE))
     states = failed(states, "calls", at=TODAY + 10)
@@ -101,11 +101,9 @@ def test_a_failure_counts_in_its_own_family() -> None:
     assert extra_requests(states, first.id) == 1
     assert extra_requests(states, "calls") == 8
     states = looked(states, first.id, at=TODAY + 20, covered_until=TODAY + 20)
-    assert next(s for s in states if s.query.id == "calls").failures == 1
+    assert next(s for s in states if s.query.id == "calls").unforgiven == 1
     states = failed(states, "calls", at=TODAY + 30)
-    assert (
-        next(s for s in states if s.query.id == "calls").alone == 1
-    )  # its own latest look had failed: the second was not
+    assert next(s for s in states if s.query.id == "calls").unforgiven == 2
 
 
 def test_a_cap_that_is_spent_is_no_promise_kept() -> None:

@@ -67,19 +67,27 @@ def test_the_last_room_is_for_promises() -> None:
 
 
 def test_the_last_room_is_for_what_a_page_waits_for() -> None:
-    """A pending alert's look goes first; a sibling's does not."""
+    """A pending alert's look goes first, also where it failed and is forgiven; a sibling's does not."""
     account = adaptive(premium(9)).until(TODAY + HOUR)
     now = account.clock.now()
     pools = account.states[0].query.pools
 
-    def at(why: Why, left: float) -> float:
+    def at(why: Why, left: float, failures: int = 0, forgiven: int = 0) -> float:
         usage = [replace(v, left=left, free_at=now) if v.window_seconds < DAY else v for v in account.ledger.usage(now)]
         calm = [replace(s, covered_until=now - 60.0, last_look=now - 60.0) for s in account.states]
-        calm[0] = replace(calm[0], evidence=Evidence(reason=why, covers=now))
+        calm[0] = replace(
+            calm[0],
+            evidence=Evidence(reason=why, covers=now),
+            last_look=now - 90.0,
+            failures=failures,
+            forgiven=forgiven,
+        )
         return account.policy.spare(calm, usage, pools, now)
 
     assert at(Why.PENDING, 1.0) > now
     assert at(Why.PENDING, 2.0) == now
+    assert now < at(Why.PENDING, 1.0, failures=1, forgiven=1) < math.inf
+    assert at(Why.PENDING, 1.0, failures=1) == now
     assert at(Why.SIBLING, 1.0) == now
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.schedule.vendor import PREMIUM, TODAY
 from watcher.schedule import QueryState, extra_requests, failed, failing, looked, wanted
 
@@ -33,31 +35,50 @@ def test_the_first_success_after_an_outage_frees_the_others() -> None:
     for query in ("q01", "q02", "q01"):
         states = failed(states, query, at=TODAY, retry_after=600)
     assert failing(states)
-    assert [s.alone for s in states] == [0, 1, 0, 0]  # every outage begins with some query
+    assert [s.unforgiven for s in states] == [0, 2, 1, 0]
     states = looked(states, "q03", at=TODAY + 10, covered_until=TODAY)
     assert not failing(states)
-    assert all(s.failures == 0 and s.last_look is None and s.not_before == TODAY + 600 for s in states[1:3])
+    assert all(s.unforgiven == 0 and s.not_before == TODAY + 600 for s in states[1:3])
 
 
-def test_a_freed_query_is_known_to_have_failed_until_it_was_looked_at() -> None:
-    """Its failures are forgotten, and that nothing was seen since is not; of another family nothing is freed."""
+def test_what_is_forgiven_is_not_forgotten() -> None:
+    """A query has failed until it is answered, whatever others were; of another family nothing is forgiven."""
     states = failed(FRESH, "q01", at=TODAY)
-    assert not any(s.freed for s in states)
     states = looked(states, "q00", at=TODAY + 10, covered_until=TODAY)
-    assert [s.freed for s in states] == [False, True, False, False]
-    assert looked(states, "q03", at=TODAY + 20, covered_until=TODAY)[1].freed
-    assert not looked(states, "q01", at=TODAY + 20, covered_until=TODAY)[1].freed
-    assert not failed(states, "q01", at=TODAY + 20)[1].freed
+    assert [(s.failures, s.unforgiven) for s in states] == [(0, 0), (1, 0), (0, 0), (0, 0)]
+    assert states[1].seen is None
+    assert looked(states, "q03", at=TODAY + 20, covered_until=TODAY)[1].failures == 1
+    assert looked(states, "q01", at=TODAY + 20, covered_until=TODAY)[1].failures == 0
+    assert failed(states, "q01", at=TODAY + 20)[1].unforgiven == 1
+    elsewhere = tuple(replace(s, query=replace(s.query, family="other")) if s.query.id == "q02" else s for s in FRESH)
+    states = looked(failed(elsewhere, "q02", at=TODAY), "q00", at=TODAY + 10, covered_until=TODAY)
+    assert states[2].unforgiven == 1
 
 
-def test_a_query_that_fails_while_others_succeed_has_to_recover_by_itself() -> None:
-    """Twice right after another's success: its trouble is its own."""
-    states = looked(FRESH, "q01", at=TODAY, covered_until=TODAY)
+def test_queries_that_fail_while_others_succeed_have_to_recover_by_themselves() -> None:
+    """Forgiven once; who fails again has a trouble of its own, though another failed just before it as well."""
+    states = FRESH
     for minute in (1, 2, 3):
-        states = failed(states, "q00", at=TODAY + 60 * minute)
-        states = looked(states, "q01", at=TODAY + 60 * minute + 30, covered_until=TODAY)
-    assert (states[0].failures, states[0].alone) == (2, 3)
-    assert looked(states, "q00", at=TODAY + 900, covered_until=TODAY)[0].alone == 0
+        for query in ("q00", "q01"):
+            states = failed(states, query, at=TODAY + 60 * minute)
+        states = looked(states, "q02", at=TODAY + 60 * minute + 30, covered_until=TODAY)
+    assert [(s.failures, s.unforgiven) for s in states[:2]] == [(3, 2), (3, 2)]
+    assert looked(states, "q03", at=TODAY + 900, covered_until=TODAY)[0].unforgiven == 2
+
+
+def test_a_recovery_frees_all_that_failed_with_it() -> None:
+    """What had failed by itself and is answered: whatever ailed it, the others may be well too. Not so one that was
+    forgiven: what freed it has been said."""
+    states = FRESH
+    for minute in (1, 2):
+        for query in ("q00", "q01", "q02"):
+            states = failed(states, query, at=TODAY + 60 * minute)
+        states = looked(states, "q03", at=TODAY + 60 * minute + 30, covered_until=TODAY)
+    assert [s.unforgiven for s in states] == [1, 1, 1, 0]
+    states = looked(states, "q00", at=TODAY + 200, covered_until=TODAY)
+    assert [s.unforgiven for s in states] == [0, 0, 0, 0]
+    states = failed(states, "q01", at=TODAY + 210)
+    assert looked(states, "q02", at=TODAY + 220, covered_until=TODAY)[1].unforgiven == 1
 
 
 def test_a_second_domain_is_tried_on_a_first_failure_only() -> None:

@@ -307,7 +307,7 @@ class AccountLoop:
 
     def _users_failing(self) -> bool:
         """Whether waiting for users could be in vain."""
-        return any(s.failures and any(x.signal == USERS for x in s.query.series) for s in self.states)
+        return any(s.unforgiven and any(x.signal == USERS for x in s.query.series) for s in self.states)
 
     def _gaps(self, query: Query, answer: Answer, now: float) -> Sequence[Gap]:
         if answer.lost is None or answer.lost.end <= answer.lost.start:

@@ -4,14 +4,16 @@ The next look is the first of these that has a cause, and its reason says which 
 
 1. *Promise.* Every query has a longest gap (`promise`). Of several that come due together the last must still be in
    time, so the first goes early enough: the backlog is counted back from each deadline. Nothing else may take the room
-   in a short quota that a promise needs.
+   in a short quota that a promise needs. What fails cannot keep its promise, and is no reason to miss another's: it has
+   none until it is answered, and the day keeps for it what one would cost, and its first retry.
 2. *Evidence.* An undecided rule waits for it, a pending alert could be confirmed by it, another signal of the project
    is in breach, somebody outside said so. Not before the windows that it is about can be seen, and one look per cause:
    what was looked at and is quiet is no evidence any more, so an incident calms down by itself.
-3. *Retry.* What failed is tried again: at once when the vendor has answered another of its family since, and if it
-   fails alone, at an even distance, then twice, four times as long, up to a round. The rates count on its turns all the
-   while, so this is paid from them. To leave it to its promise instead would keep a pending alert, and the question
-   whether the account can be seen, waiting for a quarter of an hour and more over two hiccups in a row.
+3. *Retry.* What failed is tried again: at once when the vendor has answered another of its family, and if it fails
+   again, at an even distance, then twice, four times as long, up to a round. To leave it to its longest gap would keep
+   a pending alert, and the question whether the account can be seen, waiting for a quarter of an hour and more over
+   two hiccups in a row. All but the first is paid from what remains beyond all promises, those of the failing
+   included; where nothing does, it is tried once in its gap.
 4. *Turn.* The rest goes round at the rates of `rates`: with the square root of the users at risk, faster near a rule's
    line, nobody where nobody is, and nothing for queries that no rule judges: a promise is all they have. The one that
    is most overdue by its own rate goes first, which spreads queries out, so that an incident on several signals is met
@@ -54,6 +56,7 @@ _EARLY = 5.0  # seconds before its deadline at which a promised look leaves
 _VISIBLE = 2.5  # seconds after a vendor's delay: whole seconds at their side, and our idea of their time may be late
 _STALE = 4.0  # seconds after a window became visible in which it still counts as news
 _SOONEST = 2  # windows: no rate asks for less between two looks
+_HANGS = 30.0  # seconds that a look which fails may take, when nothing else is asked
 _AGAIN = 60.0  # seconds until what failed is first tried again, where an even day would do so sooner
 
 
@@ -157,6 +160,7 @@ class _Group:
         calm: bool,
     ) -> None:
         self.states = states
+        self.promised = [s for s in states if not s.idle and not s.failures]
         self.now = now
         self.calm = calm
         self.blind_until = max(p.blind_until for p in pools)
@@ -188,11 +192,6 @@ class _Group:
     def deadline(self, state: QueryState) -> float:
         return self.seen(state) + self._gaps[state.query.id]
 
-    def due(self, state: QueryState) -> float:
-        """Its deadline, or where that cannot be kept the first instant at which it may be tried: a promise that is
-        broken already is no reason to look at others before theirs."""
-        return max(self.deadline(state), self.ready(state))
-
     def overdue(self, state: QueryState, at: float) -> float:
         """How much of its own gap has passed."""
         return (at - self.seen(state)) * self.rate(state)
@@ -206,8 +205,12 @@ class _Group:
             return state.not_before
         if not state.failures:
             return max(state.not_before, state.last_look + state.query.apart)
+        if self.surplus < (0 if _hiccup(state) else state.query.requests):  # no more than its own promise would cost
+            return max(state.not_before, state.last_look + self._gaps[state.query.id])
+        if not state.unforgiven:
+            return state.not_before
         longest = max(self.even * len(self.states), state.query.apart)  # a round, or as long as if it were well
-        wait = min(max(self.even, _AGAIN) * 2.0 ** min(state.failures - 1, 16), longest)
+        wait = min(max(self.even, _AGAIN) * 2.0 ** min(state.unforgiven - 1, 16), longest)
         lost = self.seen(state) + state.query.reach
         retry = state.last_look + wait
         if lost > state.last_look + self.jam:  # in time for its windows, where there is time
@@ -238,11 +241,11 @@ def _next(group: _Group) -> Slot:
     if not others:
         return promised
     other = min(others, key=lambda slot: slot.at)
-    if promised.at <= other.at:
+    over = other.at + (_HANGS if other.reason is Why.RETRY else 0.0)
+    if promised.at <= over:
         return promised
-    first = next((s for s in group.states if s.query.id == promised.query_id), None)
-    reserved = sum(group.deadline(s) - _EARLY <= other.at + group.jam for s in group.states if not s.idle)
-    if first is not None and group.ready(first) <= other.at and group.room <= reserved:
+    reserved = sum(group.deadline(s) - _EARLY <= over + group.jam for s in group.promised)
+    if reserved and group.room <= reserved:
         # what a short quota has left is for the promises that come due before it has more
         return replace(promised, at=max(group.soonest, other.at))
     return other
@@ -250,18 +253,15 @@ def _next(group: _Group) -> Slot:
 
 def _promised(group: _Group) -> Slot:
     """The look that the promises ask for next: the first by deadline, early enough for all behind it."""
-    waiting = [s for s in group.states if not s.idle]
-    if not waiting:
+    if not group.promised:
         return Slot(query_id=None, at=math.inf, reason=Why.IDLE)
-    dues = {s.query.id: group.due(s) for s in waiting}
-    first = min(waiting, key=lambda s: (dues[s.query.id], s.last_look or 0.0, s.query.id))
-    latest = min(due - n * group.step for n, due in enumerate(sorted(dues.values()))) - _EARLY
+    first = min(group.promised, key=lambda s: (group.deadline(s), s.last_look or 0.0, s.query.id))
+    latest = min(at - n * group.step for n, at in enumerate(sorted(map(group.deadline, group.promised)))) - _EARLY
     at = max(group.soonest, group.ready(first), latest)
-    if group.surplus < 0 or not group.calm:  # not enough for every promise, or for nothing now: at an even pace
+    if group.surplus < 0:  # not enough for every promise: at an even pace
         at = max(at, group.paced)
     behind = group.deadline(first) < group.now - group.step
-    reason = Why.RETRY if first.failures else Why.CATCH_UP if behind else Why.PROMISE
-    return Slot(query_id=first.query.id, at=at, reason=reason)
+    return Slot(query_id=first.query.id, at=at, reason=Why.CATCH_UP if behind else Why.PROMISE)
 
 
 def _evidence(group: _Group) -> Slot | None:
@@ -271,7 +271,7 @@ def _evidence(group: _Group) -> Slot | None:
     best: tuple[float, int, float, str] | None = None
     chosen: tuple[QueryState, Why] | None = None
     for state in group.states:
-        if state.failures or state.idle:
+        if state.unforgiven or state.idle:
             continue
         if state.urgent:
             reason, rank, visible = Why.URGENT, -1, group.seen(state) + state.query.width
@@ -294,14 +294,13 @@ def _evidence(group: _Group) -> Slot | None:
 def _confirms(state: QueryState) -> bool:
     """Whether a page waits for this look."""
     pending = state.evidence is not None and state.evidence.reason is Why.PENDING
-    return (state.urgent or pending) and not state.idle and not state.failures
+    return (state.urgent or pending) and not state.idle and not state.unforgiven
 
 
 def _retry(group: _Group) -> Slot | None:
-    """The next look at what failed, where the day has more than the promises need: an idle query too, since whether
-    it can be seen is not known before it is answered."""
-    failed = [s for s in group.states if s.failures or s.freed]
-    if not failed or group.surplus < min(s.query.requests for s in failed):
+    """The next look at what failed; of an idle query too, which is not known to be seen before it is answered."""
+    failed = [s for s in group.states if s.failures]
+    if not failed:
         return None
     first = min(failed, key=lambda s: (group.ready(s), group.seen(s), s.query.id))
     at = max(group.soonest, group.spaced if group.calm else group.paced, group.ready(first))
@@ -347,9 +346,16 @@ def _seen(state: QueryState) -> float:
     return looked if state.covered_until is None else max(looked, state.covered_until + state.query.delay)
 
 
+def _hiccup(state: QueryState) -> bool:
+    """A first failure: the look that was promised is still to come. After a second there may be none that succeeds."""
+    return state.failures == 1
+
+
 def _needed(state: QueryState, gap: float, now: float, until: float) -> int:
-    """Looks that a promise needs before `until`; as if just seen where nobody is there, who may come at any time."""
-    first = now if state.idle else max(_seen(state), now - gap)
+    """Looks that a promise needs before `until`; one that failed was one of them, but for a hiccup. As if just seen
+    where nobody is there, who may come at any time."""
+    kept = _seen(state) if state.last_look is None or _hiccup(state) else max(_seen(state), state.last_look)
+    first = now if state.idle else max(kept, now - gap)
     return max(0, math.floor((until - first) / gap))
 
 

@@ -86,16 +86,16 @@ class _Group:
 
     def can_wait(self, at: float, jumper: QueryState) -> bool:
         """Whether all others keep their deadlines if `jumper` goes at `at`, and they in turn after it."""
-        others = sorted(self.deadline(s) for s in self.states if s is not jumper and not s.failures)
+        others = sorted(self.deadline(s) for s in self.states if s is not jumper and not s.unforgiven)
         return all(deadline >= at + turn * self.pace for turn, deadline in enumerate(others, start=1))
 
     def ready(self, state: QueryState) -> float:
         """The first instant at which looking could bring something and is not held back."""
-        if state.last_look is None:
+        if state.last_look is None or (state.failures and not state.unforgiven):
             return state.not_before
         if not state.failures:
             return max(state.not_before, state.last_look + state.query.apart)  # sooner, nothing can be new
-        wait = min(self.pace * 2.0 ** min(state.failures - 1, 16), max(self.round, state.query.every))
+        wait = min(self.pace * 2.0 ** min(state.unforgiven - 1, 16), max(self.round, state.query.every))
         retry = state.last_look + wait
         lost = self.seen(state) + state.query.reach
         if lost > state.last_look + self.pace:
@@ -159,7 +159,7 @@ def _out_of_turn(group: _Group, at: float) -> Slot | None:
     urgent = [s for s in ready if s.urgent and group.seen(s) + group.pace <= at]
     if urgent and group.spare >= 1 and group.can_wait(at, first := _first(group, urgent)):
         return Slot(query_id=first.query.id, at=at, reason=Why.URGENT)
-    behind = [s for s in ready if not s.failures and group.deadline(s) < at]
+    behind = [s for s in ready if not s.unforgiven and group.deadline(s) < at]
     if behind and group.surplus >= 1:
         return Slot(query_id=_first(group, behind).query.id, at=at, reason=Why.CATCH_UP)
     return None
@@ -172,12 +172,12 @@ def _in_turn(group: _Group, turn: float) -> Slot:
     """
     at = max(turn, min(group.ready(s) for s in group.states))
     ready = [s for s in group.states if group.ready(s) <= at]
-    regular = [s for s in ready if not s.failures or at >= (s.last_look or 0.0) + group.round]
-    jumpers = [s for s in ready if s.urgent] or [s for s in ready if s.failures]
+    regular = [s for s in ready if not s.unforgiven or at >= (s.last_look or 0.0) + group.round]
+    jumpers = [s for s in ready if s.urgent] or [s for s in ready if s.unforgiven]
     first = _first(group, regular or ready)
     if jumpers and group.can_wait(at, jumper := _first(group, jumpers)):
         first = jumper
-    reason = Why.URGENT if first.urgent else Why.RETRY if first.failures else Why.DUE
+    reason = Why.URGENT if first.urgent else Why.RETRY if first.unforgiven else Why.DUE
     return Slot(query_id=first.query.id, at=at, reason=reason)
 
 

@@ -52,9 +52,8 @@ class QueryState:
 
     `covered_until` is the event time up to which its windows were fetched, on the run clock; None where none ever was.
     `last_look` is when it was last tried, `failures` how often in a row that failed, `not_before` what the vendor
-    wished (`Retry-After`), `urgent` that an undecided rule waits for it. `alone` counts, since its last success, the
-    failures that came right after another query's success: signs that the trouble is its own, not the account's.
-    `freed` says that its failures are forgotten, since the vendor answers again, though it was not looked at since.
+    wished (`Retry-After`), `urgent` that an undecided rule waits for it. `forgiven` is how many of its failures hold it
+    back no longer, since the vendor has answered another of its family.
 
     The rest is what the account's own points and alerts say of it, for policies that weigh it: `load` the users at risk
     by hour, `idle` that nobody is in calls there, `heat` how much likelier than usual an alert is (0: no rule judges
@@ -65,14 +64,18 @@ class QueryState:
     covered_until: float | None = None
     last_look: float | None = None
     failures: int = 0
-    alone: int = 0
-    freed: bool = False
+    forgiven: int = 0
     not_before: float = 0.0
     urgent: bool = False
     load: Load | None = None
     idle: bool = False
     heat: float = 1.0
     evidence: Evidence | None = None
+
+    @property
+    def unforgiven(self) -> int:
+        """The failures in a row that hold it back."""
+        return self.failures - self.forgiven
 
     @property
     def seen(self) -> float | None:
@@ -154,17 +157,17 @@ _LONGEST_WISH = float(DAY)
 def looked(states: Sequence[QueryState], query_id: str, *, at: float, covered_until: float) -> tuple[QueryState, ...]:
     """After an answered look: the vendor answers, so what failed before in its family may be tried at once.
 
-    Except where a query has failed alone more than once: its next success must be its own. (Once proves nothing, since
-    every outage begins with some query.)
+    What was sound all the while says so once to each: who fails again has a trouble of its own, and the day's requests
+    would go to such. What had failed by itself is a recovery, and says it to all.
     """
-
-    family = next((s.query.family for s in states if s.query.id == query_id), "")
+    query, recovered = next(((s.query, s.unforgiven) for s in states if s.query.id == query_id), (None, 0))
 
     def change(state: QueryState) -> QueryState:
         if state.query.id == query_id:
             return QueryState(query=state.query, covered_until=covered_until, last_look=at)
-        if state.failures and state.alone <= 1 and state.query.family == family:
-            return replace(state, last_look=None, failures=0, freed=True)
+        kin = query is not None and state.query.family == query.family
+        if kin and state.failures and (recovered or not state.forgiven):
+            return replace(state, forgiven=state.failures)
         return state
 
     return tuple(map(change, states))
@@ -174,23 +177,12 @@ def failed(
     states: Sequence[QueryState], query_id: str, *, at: float, retry_after: float | None = None
 ) -> tuple[QueryState, ...]:
     """After a look that failed; `retry_after` in seconds, where the vendor wished for a pause."""
-    family = next((s.query.family for s in states if s.query.id == query_id), "")
-    latest = _latest([s for s in states if s.query.family == family])
-    alone = latest is not None and latest.failures == 0
-
-    def change(state: QueryState) -> QueryState:
-        if state.query.id != query_id:
-            return state
-        return replace(
-            state,
-            last_look=at,
-            failures=state.failures + 1,
-            alone=state.alone + alone,
-            freed=False,
-            not_before=at + (retry_after or 0.0),
-        )
-
-    return tuple(map(change, states))
+    return tuple(
+        replace(s, last_look=at, failures=s.failures + 1, not_before=at + (retry_after or 0.0))
+        if s.query.id == query_id
+        else s
+        for s in states
+    )
 
 
 def rewound(
@@ -237,8 +229,7 @@ def extra_requests(states: Sequence[QueryState], query_id: str) -> int:
     state = next((s for s in states if s.query.id == query_id), None)
     if state is None:
         return 0 if failing(states) else 1
-    own = state.failures or state.alone
-    return state.query.most_requests - 1 + (0 if own or failing(related(states, state.query)) else 1)
+    return state.query.most_requests - 1 + (0 if state.failures or failing(related(states, state.query)) else 1)
 
 
 def _latest(states: Sequence[QueryState]) -> QueryState | None:
