@@ -16,6 +16,7 @@ from tests.rules.series import W, answer, rule
 from watcher.alerts.affected import AFFECTED, AffectedSettings
 from watcher.alerts.desk import Desk, new_silence
 from watcher.alerts.settings import AlertsSettings, InhibitSettings, MaintenanceSettings, RouteSettings
+from watcher.app import inquiry
 from watcher.app.inquiry import Inquiries, Outcome
 from watcher.clock import HOUR, MINUTE, real_deadline
 from watcher.errors import ProviderError, Reason, StoreError
@@ -27,7 +28,7 @@ from watcher.model import (
     State,
     Transition,
 )
-from watcher.rules.engine import Engine
+from watcher.rules.engine import Engine, Verdicts
 from watcher.rules.settings import Judging
 from watcher.schedule.state import QueryState
 from watcher.store import SqliteStore
@@ -364,6 +365,51 @@ async def test_a_crash_before_the_page_costs_no_page(house: House) -> None:
     await house.until_done()
     assert ([e.state for e in house.log], house.says()) == ([State.FIRING], COULD_NOT)
     assert house.outcomes == {Outcome.FAULT: 1}
+
+
+async def test_a_crash_in_reading_what_an_alert_is_about_costs_no_page(house: House) -> None:
+    """That too is a question's own trouble."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(inquiry, "_series", crash)
+        await house.look("10%")
+    assert ([e.state for e in house.log], house.says()) == ([State.FIRING], COULD_NOT)
+
+
+async def test_an_alert_that_cannot_be_told_silences_no_other(house: House) -> None:
+    """Of two whose questions end together, one hears of it."""
+    await house.look("10%")
+    await house.look("10%", of=WEB)
+    say_more = Engine.say_more
+
+    def says(engine: Engine, entry: Transition) -> Verdicts:
+        if entry.labels["product"] == "Native":
+            raise RuntimeError("unforeseen")
+        return say_more(engine, entry)
+
+    with pytest.MonkeyPatch.context() as patch, capture_logs() as logs:
+        patch.setattr(Sparing, "spare", crash)
+        patch.setattr(Engine, "say_more", says)
+        await house.step()
+    assert [e.labels["product"] for e in house.log if e.updates is not None] == ["WebRTC"]
+    assert len(logs) == 2
+
+
+async def test_a_crash_at_the_start_keeps_no_account_from_its_looks(house: House) -> None:
+    """What was open at the last end is not asked then, and the log says so."""
+    with pytest.MonkeyPatch.context() as patch, capture_logs() as logs:
+        patch.setattr(house.inquiries.allowance, "recall", crash)
+        await house.inquiries.resume(house.states)
+    assert [line["event"] for line in logs] == ["inquiry_crashed"]
+
+
+async def test_a_start_says_nothing_of_other_accounts_alerts(house: House) -> None:
+    """Not even where it crashes."""
+    await house.look("10%", of=VIDEO._replace(account="other"))
+    assert len(house.desk.firing) == 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Inquiries, "_begun", crash)
+        await house.inquiries.resume(house.states)
+    assert len(house.log) == 1
 
 
 async def test_a_request_that_cannot_be_counted_is_told_as_our_fault(house: House) -> None:

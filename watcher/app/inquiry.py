@@ -157,6 +157,7 @@ class Inquiries:
         )
         self._splitter = source if isinstance(source, Splitter) else None
         self._queries = {s: query for query in source.queries for s in query.series}
+        self._account = account
         self._dimensions = settings.dimensions
         self._ledger = ledger
         self._policy = policy
@@ -171,11 +172,17 @@ class Inquiries:
     async def resume(self, states: Sequence[QueryState]) -> None:
         """Go on where the last start ended."""
         try:
+            await self._resume(states)
+        except Exception as error:  # noqa: BLE001 - what is good to know besides must not keep an account from starting
+            self._crashed(error)
+
+    async def _resume(self, states: Sequence[QueryState]) -> None:
+        try:
             await self.allowance.recall()
         except StoreError as error:
             self._recorder.fails(error)
-        unsaid = [t for t in self._firing.values() if AFFECTED not in t.annotations]
-        begun = [(t, self._noted(t, None, states, before=None)) for t in unsaid]
+        own = [t for t in self._firing.values() if t.labels.get("account") == self._account]
+        begun = [(t, self._noted(t, {}, states, before=None)) for t in own if AFFECTED not in t.annotations]
         await self._say(said for t, said in begun if said is not t)
 
     # ── what comes in ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -195,7 +202,7 @@ class Inquiries:
         return tuple(
             self._noted(
                 t,
-                by_series.get(_series(t)),
+                by_series,
                 states,
                 before=None if t.alert_id in over else self._firing.get(t.alert_id),
             )
@@ -205,11 +212,16 @@ class Inquiries:
         )
 
     def _noted(
-        self, entry: Transition, answer: Answer | None, states: Sequence[QueryState], *, before: Transition | None
+        self,
+        entry: Transition,
+        answers: Mapping[Series, Answer],
+        states: Sequence[QueryState],
+        *,
+        before: Transition | None,
     ) -> Transition:
         """As `_begun`; a fault there costs what is known, not the page that waits for it."""
         try:
-            return self._begun(entry, answer, states, before=before)
+            return self._begun(entry, answers.get(_series(entry)), states, before=before)
         except Exception as error:  # noqa: BLE001 - a page is worth more than what is good to know besides
             self._crashed(error)
             self.outcomes[Outcome.FAULT] += 1
@@ -414,7 +426,12 @@ class Inquiries:
 
     async def _say(self, entries: Iterable[Transition]) -> None:
         """Updates of the alerts' last entries, recorded as one step with what the engine remembers of them."""
-        verdicts = [self._engine.say_more(entry) for entry in entries]
+        verdicts = []
+        for entry in entries:
+            try:
+                verdicts.append(self._engine.say_more(entry))
+            except Exception as error:  # noqa: BLE001 - one alert's fault silences no other
+                self._crashed(error)
         if said := [t for v in verdicts for t in v.transitions]:
             await self._recorder.record(Commit(alerts=[a for v in verdicts for a in v.alerts], transitions=said))
 
@@ -422,8 +439,9 @@ class Inquiries:
         self, splits: Sequence[Split], series: Series, base: float, users: float
     ) -> tuple[str, tuple[Hurt, ...]]:
         hurts = stand_out(splits, series.signal, base, users)
+        text = says(hurts, series, [split.dimension for split in splits])
         self.outcomes[Outcome.TOLD if hurts else Outcome.ALIKE] += 1
-        return says(hurts, series, [split.dimension for split in splits]), hurts
+        return text, hurts
 
     def _close(self, key: _Key, outcome: Outcome) -> None:
         del self._open[key]
