@@ -486,6 +486,56 @@ async def test_a_room_that_one_list_leaves_out_is_not_taken_back() -> None:
     assert vendor.told() == (4.0, 2)
 
 
+@pytest.mark.parametrize("restarted", [True, False])
+async def test_one_list_takes_nothing_back_however_memory_begins_anew(restarted: bool) -> None:
+    """A clock that was ahead: what is covered is not known any more at a restart, or an answer was thrown away."""
+    vendor = Listing(RM, OTHER)
+    await vendor.here.looks(10 * MINUTE)
+    assert vendor.here.covered is not None
+    if restarted:
+        vendor.here.open()
+        vendor.here.covered = None
+    else:
+        vendor.here.covered -= 60
+    vendor.listed[:] = [OTHER]
+    await vendor.here.look()
+    assert vendor.told() == (4.0, 2)
+
+
+async def test_the_hour_for_what_is_missing_begins_with_an_answer() -> None:
+    """The vendor fails for fifty minutes after a long absence: whoever was moved meanwhile is taken back still."""
+    now, people, works = VirtualClock(epoch=NOON, jumping=True), [stay()], True
+
+    def respond(request: httpx.Request) -> httpx.Response:
+        return vendor(people=people, now=now.now()).respond(request) if works else answer(b"", status=503, at=now.now())
+
+    here = Script(now, Vendor(respond))
+    await here.looks(30 * MINUTE)
+    await now.sleep_until(NOON + 6 * HOUR)
+    people[:], works = [stay(leave_time="2026-01-01T11:32:00Z")], False
+    here.open()
+    while now.now() < NOON + 6 * HOUR + 50 * MINUTE:
+        with pytest.raises(ProviderError):
+            await here.look()
+        await now.sleep_until(now.now() + MINUTE)
+    works = True
+    await here.looks(30 * MINUTE)
+    assert [users for _, (users, _) in sorted(here.values["users"].items())] == [0.0, 1.0]
+
+
+async def test_what_is_never_certain_stands_and_is_counted() -> None:
+    """A row of each list cannot be read, so nobody knows whom it hides: the minute of before stays as it was."""
+    now, people = VirtualClock(epoch=NOON, jumping=True), [stay()]
+    listed = [room()]
+    here = Script(now, Vendor(lambda request: vendor(rooms=listed, people=people, now=now.now()).respond(request)))
+    await here.looks(30 * MINUTE)
+    people[:] = [stay(leave_time="2026-01-01T11:32:00Z")]
+    listed.append({"room_sid": None})
+    here.open()
+    await here.looks(5 * HOUR)
+    assert (here.people(), here.oddities()["stood"]) == (2.0, 1)
+
+
 async def test_a_room_that_two_lists_leave_out_is_taken_back() -> None:
     """A quarter of an hour later it is not there either: whoever was in it counts elsewhere, and not twice. Where it is
     listed after all, it counts again."""

@@ -165,6 +165,11 @@ class Stays:
         while len(self._starts) > MAX_STAYS:
             tally[Oddity.OVERFLOW] += self.trim(min(self._minutes) + WIDTH)
 
+    @property
+    def minutes(self) -> tuple[int, ...]:
+        """When those begin in which somebody left."""
+        return tuple(start for start, stays in self._minutes.items() if stays)
+
     def minute(self, start: int) -> Iterator[Stay]:
         """Everybody who left in a minute."""
         return iter(self._minutes.get(start, {}).values())

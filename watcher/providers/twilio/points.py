@@ -33,6 +33,11 @@ class Minute:
         """How many a value stands for."""
         return count(signal, self.values[signal], self.people)
 
+    @property
+    def counts(self) -> Mapping[str, float]:
+        """Signal -> how many its value stands for."""
+        return {signal: self.count(signal) for signal in self.values}
+
 
 def measure(start: int, stays: Iterable[Stay]) -> Minute:
     """Everybody who left in the minute that begins at `start`, as signals."""

@@ -6,7 +6,9 @@ minute while nobody looked, and counts twice until that is told; or the vendor l
 while, and to tell it anew would correct an outage away. So such a minute stands until a second list of all rooms, read
 to its end a quarter of an hour after the first one, knows no better: rooms that either names are read to their end, and
 no oddity since the start could hide somebody. Whoever is missing then is believed to be elsewhere. A room left out for
-longer than that is taken back, and told again when it is listed again.
+longer than that is taken back, and told again when it is listed again. What is not certain within an hour of answers
+stands, and is counted: somebody who counts twice is the smaller harm. The same holds where memory begins anew within
+a process, by what that told until then.
 
 A minute that holds as much as on record is told at once, since that is where a late room of an outage goes: to hold
 everything for the second list was considered, and pages would come a quarter of an hour later after each restart. To
@@ -18,6 +20,7 @@ section 5, tells of two days for some, of which a room may last one), so that no
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 from watcher.clock import DAY, HOUR
@@ -25,7 +28,7 @@ from watcher.model import Points
 from watcher.providers.twilio import rows
 from watcher.providers.twilio.points import Minute, count
 from watcher.providers.twilio.queries import WIDTH
-from watcher.providers.twilio.rows import Tally
+from watcher.providers.twilio.rows import Oddity, Tally
 
 LISTS = 2  # of all rooms, that must agree
 _SURELY_KEPT = DAY
@@ -45,18 +48,22 @@ def counts(columns: Iterable[Points]) -> Counts:
 
 
 class Record:
-    """The minutes on record that were not told anew since the restart at `now`."""
+    """The minutes on record that were not told anew since memory began, at `now`."""
 
     def __init__(self, told: Counts, now: float) -> None:
-        self._minutes = {start: counted for start, counted in told.items() if start + WIDTH <= now}
+        self.minutes = {start: counted for start, counted in told.items() if start + WIDTH <= now}
         self._sure = now - _SURELY_KEPT
-        self._until = now + HOUR
+        self._until = math.inf
         self._lists = 0
         self._hidden = False
+        self._stood = 0
 
-    def looked(self, tally: Tally) -> None:
-        """A look met these oddities."""
+    def looked(self, tally: Tally, now: float) -> None:
+        """A look was answered, with these oddities; those of the record are added. The hour begins with the first."""
+        self._until = min(self._until, now + HOUR)
         self._hidden = self._hidden or any(tally[oddity] for oddity in rows.HIDING)
+        tally[Oddity.STOOD] += self._stood
+        self._stood = 0
 
     def listed(self) -> None:
         """All rooms were listed, to the end."""
@@ -64,29 +71,31 @@ class Record:
 
     def has_more(self, minute: Minute) -> bool:
         """Whether more is on record of a minute than is known of it now."""
-        had = self._minutes.get(minute.start, {})
+        had = self.minutes.get(minute.start, {})
         return any(minute.count(signal) < number - _ROUNDING for signal, number in had.items())
 
     def told(self, starts: Iterable[int]) -> None:
         """These were told anew: what becomes of them from now on was seen."""
         for start in starts:
-            self._minutes.pop(start, None)
+            self.minutes.pop(start, None)
 
     def is_open(self, now: float) -> bool:
         """Whether what is missing may be taken back yet: memory reaches back to it until then, an hour at most."""
-        return bool(self._minutes) and now < self._until
+        return bool(self.minutes) and now < self._until
 
     @property
     def is_certain(self) -> bool:
         """Whether what is missing from the record would have been found: once each known room was read to its end."""
-        return bool(self._minutes) and self._lists >= LISTS and not self._hidden
+        return bool(self.minutes) and self._lists >= LISTS and not self._hidden
 
     def let_go(self) -> set[int]:
         """The minutes of which less may be told now; no more is known of them here."""
-        free = {start for start in self._minutes if start >= self._sure}
+        free = {start for start in self.minutes if start >= self._sure}
         self.told(free)
         return free
 
     def trim(self, floor: int) -> None:
         """Forget the minutes before `floor`."""
-        self.told([start for start in self._minutes if start < floor])
+        old = [start for start in self.minutes if start < floor]
+        self._stood += len(old)
+        self.told(old)

@@ -47,6 +47,7 @@ class Oddity(StrEnum):
     GIVEN_UP = "given_up"  # a room that could not be read again and again
     UNSETTLED = "unsettled"  # a room that never became final, accepted as it was an hour after its end
     UNREAD = "unread"  # left for the next look, because the budget of this one was spent
+    STOOD = "stood"  # a minute on record of which less was found after a restart, but not for certain: it stands
     OVERFLOW = "overflow"  # what a bound of ours cost
 
 

@@ -100,7 +100,7 @@ class Watch:
         try:
             unread = await self._read(talk, now)
         finally:
-            self._record.looked(tally)
+            self._record.looked(tally, now)
         if not self._long_lists and not self.rooms.awaited(self._recorded_until):
             self._recorded_until = -math.inf
         if self._record.is_certain and self.rooms.complete(self._since):
@@ -121,17 +121,17 @@ class Watch:
         """Where memory begins: at the first look, and anew where the last answer was not taken, or where it began by a
         clock that was ahead. Where such a clock only planned, what it planned is brought forward."""
         taken_back = self._told is not None and (covered is None or covered < self._told)
-        restarted = not self._begun and covered is not None
         anew = self._begun and (taken_back or now < self._since - _BACK)
         if self._begun and not anew:
             if now < self._latest - _BACK:
                 self._list_all_at = min(self._list_all_at, now + LIST_ALL_EVERY)
                 self.rooms.bring_forward(now)
             return
-        self._begun, self._since = True, now
+        stands = Record(self._on_record(), now)
+        self._begun, self._since, self._recalled = True, now, {}
         self.rooms, self.stays = Rooms(), Stays(0)
         self._list_all_at, self._was_cut, self._long_lists = 0.0, False, _LONG_LISTS
-        self._record = Record(self._recalled if restarted else {}, now)
+        self._record = stands
         if covered is not None or anew:
             self._recorded_until = now if covered is None else covered
             self.stays.trim(max(_floor(self._recorded_until - self._kept), _floor(now - CATCH_UP)))
@@ -140,6 +140,11 @@ class Watch:
             self.stays.trim(_floor(now - self._delay - FIRST_LOOK))
             self._settled = self.stays.floor
         self._told = None
+
+    def _on_record(self) -> record.Counts:
+        """What was told, by an earlier run or since memory began; what still stands of before that as it was told."""
+        told = (points.measure(start, self.stays.minute(start)) for start in self.stays.minutes)
+        return {**{minute.start: minute.counts for minute in told}, **self._record.minutes, **self._recalled}
 
     def _forget(self, now: float) -> None:
         self.stays.trim(_floor(now - self._delay - self._kept))
