@@ -19,7 +19,7 @@ import pytest
 from tests.store.build import FREEZE, T0, column, entry, owed
 from watcher.errors import StateLocked, StoreError
 from watcher.model import Ack, Commit, Series, Spend, State
-from watcher.store import open_readonly, open_store, state_path
+from watcher.store import open_readonly, open_store, packing, state_path
 from watcher.store.codec import to_text
 from watcher.store.database import Database
 from watcher.store.lock import StateLock
@@ -242,6 +242,44 @@ def test_a_state_of_version_one_is_brought_up_to_date(url: str) -> None:
     store.close()
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+
+
+def test_packing_that_is_cut_short_goes_on(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start that dies between two series: readers are told to wait, and the next start packs the rest, once."""
+    path = state_path(url)
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, MIGRATIONS[:2])
+        for number in range(3):
+            row = (number, "acme", "agora", "classroom", "Native", f"c{number}", "users", 20)
+            connection.execute("INSERT INTO series VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+            rows = [(number, T0 + 20 * i, float(number)) for i in range(400)]
+            connection.executemany("INSERT INTO points VALUES (?, ?, ?, NULL)", rows)
+    pack = packing._pack
+
+    def dies(connection: sqlite3.Connection, series: int) -> None:
+        pack(connection, series)
+        if series == 1:
+            raise StoreError("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(packing, "_pack", dies)
+        with pytest.raises(StoreError, match="killed"):
+            open_store(url)
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute("SELECT series_id, count(*) FROM points GROUP BY series_id").fetchall()
+        assert found == [(1, 400), (2, 400)]
+        assert connection.execute("SELECT DISTINCT series_id FROM hours").fetchall() == [(0,)]
+    with pytest.raises(StoreError, match="brought up to date by the daemon"):
+        open_readonly(url)
+    with closing(open_store(url)) as store:
+        for number in range(3):
+            points = store.points(Series("acme", "agora", "classroom", "Native", f"c{number}", "users"), 0)
+            assert points is not None
+            assert points.start.tolist() == [T0 + 20 * i for i in range(400)]
+            assert set(points.value.tolist()) == {float(number)}
+    with closing(open_readonly(url)) as reader:
+        assert len(reader.series()) == 3
 
 
 def test_migrations_are_whole_and_in_order() -> None:

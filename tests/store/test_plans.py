@@ -91,7 +91,7 @@ HOT: dict[str, tuple[Callable[[SqliteStore], object], set[str]]] = {
         {
             "SEARCH series USING INDEX sqlite_autoindex_series_1 (account=? AND provider=? AND project=? AND product=?"
             " AND channel=? AND signal=?)",
-            "SEARCH hours USING PRIMARY KEY (series_id=? AND begin>?)",
+            "SEARCH hours USING INDEX sqlite_autoindex_hours_1 (series_id=? AND begin>?)",
         },
     ),
     "open obligations": (

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from watcher.errors import StoreError, StoreRefused
-from watcher.store import schema
+from watcher.store import packing, schema
 
 _BUSY_TIMEOUT = 2.0  # seconds to wait for a foreign program (a backup, a shell) that holds the write lock
 _WAL_LIMIT = 64 * 1024 * 1024  # bytes the WAL file is cut back to; it grows past that only under a long reader
@@ -95,6 +95,7 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute(f"PRAGMA journal_size_limit = {_WAL_LIMIT}")
         schema.migrate(connection)
+        packing.pack_rows(connection)
     except BaseException:
         connection.close()
         raise
@@ -112,6 +113,8 @@ def _open_readonly(path: Path) -> sqlite3.Connection:
             raise StoreError(schema.newer_than_known(version, known))
         if version < known:
             raise StoreError("was written by an older release: start the daemon once, it brings the state up to date")
+        if packing.has_rows(connection):
+            raise StoreError("is being brought up to date by the daemon: wait for it, or start it once more")
     except BaseException:
         connection.close()
         raise

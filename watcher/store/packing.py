@@ -23,6 +23,8 @@ from watcher.model import Points
 POINT = np.dtype([("start", "<i8"), ("value", "<f8"), ("weight", "<f8")])  # an unknown weight is NaN
 Packed = npt.NDArray[np.void]
 
+_SECURE_DELETE = ("OFF", "ON", "FAST")  # as SQLite numbers them
+
 
 def by_hour(points: Points) -> Iterator[tuple[int, Packed]]:
     """The points as they are to be packed, with the start of their hour; an hour again where they are out of order."""
@@ -44,18 +46,45 @@ def unpacked(hours: Iterable[bytes]) -> Packed:
     return np.frombuffer(b"".join(hours), POINT)
 
 
+def has_rows(connection: sqlite3.Connection) -> bool:
+    """Whether an older release's points wait to be packed."""
+    return bool(connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'points'").fetchone())
+
+
 def pack_rows(connection: sqlite3.Connection) -> None:
-    """What older releases kept as one row for each window (`points`), packed; of one series at a time."""
+    """Pack what older releases kept as one row for each window (`points`).
+
+    Of one series after the other, each in a transaction of its own: a start that is killed on the way is gone on with
+    by the next, and what one series frees the others use, so that the disk need not hold everything twice. What is
+    deleted is not overwritten (Debian's SQLite does), since it would be written for nothing: it is there, packed.
+    """
+    if not has_rows(connection):
+        return
+    (overwrites,) = connection.execute("PRAGMA secure_delete").fetchone()
+    connection.execute("PRAGMA secure_delete = OFF")
     for (series,) in connection.execute("SELECT id FROM series").fetchall():
-        rows = connection.execute(
-            "SELECT start, value, ifnull(weight, 9e999) FROM points WHERE series_id = ? ORDER BY start", (series,)
-        )
-        found = np.fromiter(rows, POINT)
-        found["weight"][np.isinf(found["weight"])] = np.nan
-        connection.executemany(
-            "INSERT INTO hours (series_id, begin, points) VALUES (?, ?, ?)",
-            ((series, begin, piece.tobytes()) for begin, piece in _split(found)),
-        )
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            _pack(connection, series)
+            connection.execute("COMMIT")
+        finally:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+    connection.execute("DROP TABLE points")
+    connection.execute(f"PRAGMA secure_delete = {_SECURE_DELETE[overwrites]}")
+
+
+def _pack(connection: sqlite3.Connection, series: int) -> None:
+    rows = connection.execute(
+        "SELECT start, value, ifnull(weight, 9e999) FROM points WHERE series_id = ? ORDER BY start", (series,)
+    )
+    found = np.fromiter(rows, POINT)
+    found["weight"][np.isinf(found["weight"])] = np.nan
+    connection.executemany(
+        "INSERT INTO hours (series_id, begin, points) VALUES (?, ?, ?)",
+        ((series, begin, piece.tobytes()) for begin, piece in _split(found)),
+    )
+    connection.execute("DELETE FROM points WHERE series_id = ?", (series,))
 
 
 def _split(rows: Packed) -> Iterator[tuple[int, Packed]]:

@@ -183,7 +183,8 @@ def _put_points(tx: Transaction, column: Points) -> None:
     for begin, rows in by_hour(column):
         known = tx.rows("SELECT points FROM hours WHERE series_id = ? AND begin = ?", (series, begin))
         tx.run(
-            "INSERT OR REPLACE INTO hours (series_id, begin, points) VALUES (?, ?, ?)",
+            "INSERT INTO hours (series_id, begin, points) VALUES (?, ?, ?)"
+            " ON CONFLICT (series_id, begin) DO UPDATE SET points = excluded.points",
             (series, begin, merged(known[0][0] if known else b"", rows)),
         )
 
