@@ -127,6 +127,7 @@ async def waits(folder: Path, clock: VirtualClock, hangs: str = "") -> dict[str,
     return found
 
 
+@pytest.mark.timeout(360)  # a minute of computing, if nothing is beside it
 async def test_one_vendor_that_hangs_does_not_delay_the_others(tmp_path: Path) -> None:
     """The others' mean time from condition to page is the same within a twentieth, and no page is missing."""
     runs: dict[str, dict[str, list[float]]] = {}

@@ -23,6 +23,7 @@ def assert_cheap(cost: Cost) -> None:
     assert cost.memory <= 4
 
 
+@pytest.mark.timeout(360)  # a minute of computing, if nothing is beside it
 async def test_an_hour_of_twenty_sessions() -> None:
     """By the emulator's count: no refusal, every visible row once, each within a poll interval and a second."""
     assert_kept(await hour(VirtualClock(epoch=NOON, jumping=True), sessions=20, participants=10))

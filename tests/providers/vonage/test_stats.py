@@ -30,6 +30,7 @@ def watched(**changes: Any) -> dict[str, Any]:
     return {"visibility": "per_sample", "loss": "ratio", "bitrate": "kilobytes", **changes}
 
 
+@pytest.mark.timeout(360)  # a minute of computing, if nothing is beside it
 async def test_every_row_is_read_once_and_weighed(clock: VirtualClock) -> None:
     """Twenty sessions with people coming and going for an hour: no row is missing, none comes twice."""
     stage = Stage(clock, world(sessions=[], traffic={"sessions": 20, "participants": 10, "length": "20m"}))
