@@ -2,7 +2,7 @@
 
 A history grows by what its column forgets, so it costs nothing at a look. After a restart, or when a rule with a
 baseline is new, it is read from the recorded points, which the store keeps for 30 days unless told otherwise: a new
-rule knows at once what is normal. That takes some 20 ms a series for four weeks of 20 s windows
+rule knows at once what is normal. That takes some 30 ms a series for four weeks of 20 s windows
 (`tests/benchmarks/bench_history.py`), and is done in pieces, between which others have the store. Keeping histories
 themselves in the store was considered: it would save most of that, and is one more thing that can disagree with the
 points; means made by SQL too: what is idle would be said in two languages.
