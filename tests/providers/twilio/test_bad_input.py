@@ -357,7 +357,7 @@ THIRD = "RM" + "3" * 32
         pytest.param({"rooms": 400}, {}, [0, 1], id="once the list can be read"),
         pytest.param({OTHER: (500, b"")}, {}, [0, 1], id="once the other room can be read"),
         pytest.param(*[{OTHER: (500, b"")}] * 2, [1, 1], id="not while a room is broken"),
-        pytest.param(*[{OTHER: (404, b"")}] * 2, [1, 1], id="not where a room is gone"),
+        pytest.param(*[{OTHER: (404, b"")}] * 2, [0, 1], id="whatever room is gone"),
         pytest.param(
             *[{OTHER: (200, page("participants", [], "https://e.example.com"))}] * 2, [1, 1], id="not by a part"
         ),
@@ -523,6 +523,66 @@ async def test_the_hour_for_what_is_missing_begins_with_an_answer() -> None:
     assert [users for _, (users, _) in sorted(here.values["users"].items())] == [0.0, 1.0]
 
 
+async def test_what_is_older_than_memory_is_not_emptied_by_two_lists() -> None:
+    """After a restart that knows no coverage, memory begins an hour back: what is on record of before says nothing."""
+    now, listed = VirtualClock(epoch=NOON, jumping=True), [room()]
+    here = Script(now, Vendor(lambda request: vendor(rooms=listed, now=now.now()).respond(request)))
+    await here.looks(2 * HOUR)
+    assert list(here.values["users"].values()) == [(1.0, 1.0)]
+    here.open()
+    here.covered = None
+    await here.looks(HOUR)
+    assert list(here.values["users"].values()) == [(1.0, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("rooms", "people"),
+    [({"processing_state": "brand_new"}, {}), ({}, {"status": "brand_new"})],
+    ids=["room", "participant"],
+)
+async def test_a_new_word_hides_nobody(rooms: dict[str, Any], people: dict[str, Any]) -> None:
+    """In every list, or in each row of people: who was moved while watcher was down is taken back all the same."""
+    now, found = VirtualClock(epoch=NOON, jumping=True), [stay()]
+    listed = [room()]
+    here = Script(now, Vendor(lambda request: vendor(rooms=listed, people=found, now=now.now()).respond(request)))
+    await here.looks(30 * MINUTE)
+    listed[:], found[:] = [room(**rooms)], [stay(leave_time="2026-01-01T11:32:00Z", **people)]
+    here.open()
+    await here.looks(30 * MINUTE)
+    assert here.oddities()["unknown_word"] >= 1
+    assert [users for _, (users, _) in sorted(here.values["users"].items())] == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("sound", [0, 10 * MINUTE])
+async def test_two_sound_lists_after_odd_ones_are_believed(sound: float) -> None:
+    """A row of the second list cannot be read, or of the first two: the next two agree, and only then is it certain."""
+    now, people = VirtualClock(epoch=NOON, jumping=True), [stay()]
+    listed = [room()]
+    here = Script(now, Vendor(lambda request: vendor(rooms=listed, people=people, now=now.now()).respond(request)))
+    await here.looks(30 * MINUTE)
+    people[:] = [stay(leave_time="2026-01-01T11:32:00Z")]
+    here.open()
+    await here.looks(sound)
+    listed.append({"room_sid": None})
+    await here.looks(20 * MINUTE - sound)
+    listed.pop()
+    await here.looks(20 * MINUTE)
+    assert here.people() == 2
+    await here.looks(10 * MINUTE)
+    assert [users for _, (users, _) in sorted(here.values["users"].items())] == [0.0, 1.0]
+
+
+async def test_a_row_of_people_that_cannot_be_read_hides_whoever_it_is() -> None:
+    """However sound the lists of rooms are: who is missing may be who is in it."""
+    now, people = VirtualClock(epoch=NOON, jumping=True), [stay()]
+    here = Script(now, Vendor(lambda request: vendor(people=people, now=now.now()).respond(request)))
+    await here.looks(30 * MINUTE)
+    people[:] = [stay(participant_sid=None)]
+    here.open()
+    await here.looks(50 * MINUTE)
+    assert list(here.values["users"].values()) == [(1.0, 1.0)]
+
+
 async def test_what_is_never_certain_stands_and_is_counted() -> None:
     """A row of each list cannot be read, so nobody knows whom it hides: the minute of before stays as it was."""
     now, people = VirtualClock(epoch=NOON, jumping=True), [stay()]
@@ -603,6 +663,16 @@ async def test_which_rooms_are_on_record_is_noted_once() -> None:
     vendor.restart(RM, OTHER, THIRD)
     assert (await vendor.here.look()).learned is None
     assert vendor.told() == (6.0, 2)
+
+
+async def test_which_rooms_are_on_record_is_noted_again_until_an_answer_was_taken() -> None:
+    """An answer that was thrown away noted nothing; the next one does, once."""
+    here = Listing(RM).here
+    first = (await here.look()).learned
+    here.covered = here.learned = None
+    assert (await here.look()).learned == first is not None
+    await here.clock.sleep_until(here.clock.now() + MINUTE)
+    assert (await here.look()).learned is None
 
 
 async def test_a_project_that_is_never_read_whole_is_recalled_all_the_same() -> None:

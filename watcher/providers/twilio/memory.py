@@ -44,6 +44,7 @@ class Room:
     next_at: float = 0.0
     failures: int = 0  # reads in a row that failed
     parts: int = 0  # reads in a row whose list did not end
+    hides: bool = False  # whether the newest read met a row that may be anybody
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +96,13 @@ class Rooms:
         return any(not r.read and r.failures < _HOLDING for r in open_ones)
 
     def complete(self, before: float) -> bool:
-        """Whether whoever was in a room that began by then is known: each was read to its end, none failed. Not where
-        there is none at all: somebody was in one."""
+        """Whether whoever was in a room that began by then is known: each was read to its end, none failed, no row
+        hides somebody. Not where there is none at all: somebody was in one."""
         begun = [r for r in self._rooms.values() if r.since <= before]
-        return bool(begun) and all((r.read or r.done) and not (r.parts or r.failures) for r in begun)
+        return bool(begun) and all((r.read or r.done) and not (r.parts or r.failures or r.hides) for r in begun)
 
-    def was_read(self, room: Room, now: float, tally: Tally, *, whole: bool) -> None:
+    def was_read(self, room: Room, now: float, tally: Tally, *, whole: bool, hides: bool = False) -> None:
+        room.hides = hides
         room.read, room.failures, room.next_at = True, 0, now + AGAIN
         room.parts = 0 if whole else room.parts + 1
         if whole and room.final:
@@ -110,9 +112,9 @@ class Rooms:
             tally[Oddity.UNSETTLED] += 1
 
     def was_missing(self, room: Room, now: float, tally: Tally) -> None:
-        """Expired or deleted where its record was final; else perhaps not there yet."""
+        """Expired or deleted where its record was final, which is an answer; else perhaps not there yet."""
         tally[Oddity.VANISHED] += 1
-        room.failures += 1
+        room.failures = 0 if room.final else room.failures + 1
         room.next_at = now + AGAIN
         room.done = room.final or now - room.ended >= GIVE_UP or room.failures >= _TRIES
 

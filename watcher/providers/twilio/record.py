@@ -3,12 +3,15 @@
 Memory does not outlive the process, the record does. After a restart a minute of the record that now holds less, of
 people, rooms or one kind of failure, is one of two things, and they look alike: somebody was amended into another
 minute while nobody looked, and counts twice until that is told; or the vendor leaves a room out of its list for a
-while, and to tell it anew would correct an outage away. So such a minute stands until a second list of all rooms, read
-to its end a quarter of an hour after the first one, knows no better: rooms that either names are read to their end, and
-no oddity since the start could hide somebody. Whoever is missing then is believed to be elsewhere. A room left out for
-longer than that is taken back, and told again when it is listed again. What is not certain within an hour of answers
-stands, and is counted: somebody who counts twice is the smaller harm. The same holds where memory begins anew within
-a process, by what that told until then.
+while, and to tell it anew would correct an outage away. So such a minute stands until two lists of all rooms in a row,
+a quarter of an hour apart, know no better: both came to their end without an oddity that could hide a room, and the
+rooms of memory were read likewise (`memory`). Whoever is missing then is believed to be elsewhere. A room left out for
+longer than that is taken back, and told again when it is listed again, as is one that is gone.
+
+A word that nobody has heard of hides nobody, since vendors add some; a row that cannot be read hides its own room or
+person, for as long as it is there. What is not certain within an hour of answers stands, and is counted: somebody who
+counts twice is the smaller harm. The same holds where memory begins anew within a process, by what that told until
+then.
 
 A minute that holds as much as on record is told at once, since that is where a late room of an outage goes: to hold
 everything for the second list was considered, and pages would come a quarter of an hour later after each restart. To
@@ -30,11 +33,17 @@ from watcher.providers.twilio.points import Minute, count
 from watcher.providers.twilio.queries import WIDTH
 from watcher.providers.twilio.rows import Oddity, Tally
 
-LISTS = 2  # of all rooms, that must agree
+LISTS = 2  # of all rooms, in a row, that must agree
+_HIDING = tuple(oddity for oddity in rows.HIDING if oddity is not Oddity.UNKNOWN_WORD)
 _SURELY_KEPT = DAY
 
 Counts = Mapping[int, Mapping[str, float]]  # by start: signal -> how many
 _ROUNDING = 0.5  # of a count that is a ratio times its weight
+
+
+def hiding(tally: Tally) -> int:
+    """How many oddities there were that may have cost a room or somebody in it."""
+    return sum(tally[oddity] for oddity in _HIDING)
 
 
 def counts(columns: Iterable[Points]) -> Counts:
@@ -55,19 +64,17 @@ class Record:
         self._sure = now - _SURELY_KEPT
         self._until = math.inf
         self._lists = 0
-        self._hidden = False
         self._stood = 0
 
     def looked(self, tally: Tally, now: float) -> None:
-        """A look was answered, with these oddities; those of the record are added. The hour begins with the first."""
+        """A look was answered; the oddities of the record are added to its own. The hour begins with the first."""
         self._until = min(self._until, now + HOUR)
-        self._hidden = self._hidden or any(tally[oddity] for oddity in rows.HIDING)
         tally[Oddity.STOOD] += self._stood
         self._stood = 0
 
-    def listed(self) -> None:
-        """All rooms were listed, to the end."""
-        self._lists += 1
+    def listed(self, *, clean: bool) -> None:
+        """All rooms were listed, to the end; `clean`: no row of it may have hidden one."""
+        self._lists = self._lists + 1 if clean else 0
 
     def has_more(self, minute: Minute) -> bool:
         """Whether more is on record of a minute than is known of it now."""
@@ -86,10 +93,11 @@ class Record:
     @property
     def is_certain(self) -> bool:
         """Whether what is missing from the record would have been found: once each known room was read to its end."""
-        return bool(self.minutes) and self._lists >= LISTS and not self._hidden
+        return bool(self.minutes) and self._lists >= LISTS
 
-    def let_go(self) -> set[int]:
-        """The minutes of which less may be told now; no more is known of them here."""
+    def let_go(self, floor: int) -> set[int]:
+        """The minutes from `floor` on of which less may be told now; no more is known of them here."""
+        self.trim(floor)
         free = {start for start in self.minutes if start >= self._sure}
         self.told(free)
         return free

@@ -3,7 +3,8 @@
 After a restart each watch is told what is on record of its project, as the store has it, so that somebody who was
 amended into another minute meanwhile can be taken back. That holds for the same rooms only: with another credential, or
 another choice of rooms, a minute without anybody means something else. So it is noted since when a project's record is
-of which rooms, which is written when that changes and at no other time.
+of which rooms, which is written when that changes and at no other time: with every answer until one was followed on
+from, as one that was thrown away has noted nothing.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class TwilioSource:
         self._queries = queries(settings, needed)
         self._rooms = {q.id: _rooms(p) for p, q in zip(settings.projects, self._queries, strict=True)}
         self._known = {id_: known[id_] for id_ in self._rooms if id_ in known}
+        self._offered: set[str] = set()  # queries whose note may not be kept yet
         self.watches = {
             query.id: Watch(
                 account=settings,
@@ -96,10 +98,13 @@ class TwilioSource:
     async def look(self, query: Query, covered: int | None, purse: Purse) -> Answer:
         """See `model.Source`."""
         answer = await self.watches[query.id].look(query, covered, purse)
-        rooms, _ = self._known.get(query.id, ("", 0))
-        if rooms == self._rooms[query.id]:
+        rooms, since = self._known.get(query.id, ("", 0))
+        if (covered or 0) > since:
+            self._offered.discard(query.id)
+        if rooms == self._rooms[query.id] and query.id not in self._offered:
             return answer
         self._known[query.id] = self._rooms[query.id], covered or 0
+        self._offered.add(query.id)
         return replace(answer, learned=msgspec.json.encode(self._known).decode())
 
     def recall(self, recorded: PointsOf, covered: Mapping[str, int]) -> None:

@@ -104,7 +104,7 @@ class Watch:
         if not self._long_lists and not self.rooms.awaited(self._recorded_until):
             self._recorded_until = -math.inf
         if self._record.is_certain and self.rooms.complete(self._since):
-            self.stays.touched |= self._record.let_go()
+            self.stays.touched |= self._record.let_go(self.stays.floor)
         tally[Oddity.UNREAD] += len(unread)
         answer = self._answer(query, covered, now, whole=whole, unread=unread, lost=lost, tally=tally)
         if whole and not unread and not self._record.is_open(now):
@@ -162,12 +162,13 @@ class Watch:
         talk.tally[Oddity.UNREAD] += listed.cut
         if everything and listed.whole:
             self._list_all_at, self._long_lists = now + LIST_ALL_EVERY, 0
-            self._record.listed()
         elif everything:
             self._long_lists = max(0, self._long_lists - 1)
         self._was_cut = everything and not listed.whole
         found = (rows.room(row, talk.tally) for row in listed.rows)
         self.rooms.take((row for row in found if row is not None), now, self.stays.floor, talk.tally)
+        if everything and listed.whole:
+            self._record.listed(clean=not record.hiding(talk.tally))
         return listed.whole
 
     async def _read(self, talk: Talk, now: float) -> list[Room]:
@@ -192,6 +193,7 @@ class Watch:
 
     async def _participants(self, talk: Talk, room: Room, now: float) -> bool:
         """False where the budget ended first: the room is as due as it was. Raises `ProviderError`."""
+        odd = record.hiding(talk.tally)
         listed = await talk.participants(room.sid)
         seen: set[str] = set()
         all_there = listed.whole
@@ -212,7 +214,8 @@ class Watch:
         if listed.missing:
             self.rooms.was_missing(room, now, talk.tally)
         else:
-            self.rooms.was_read(room, now, talk.tally, whole=all_there)
+            hides = record.hiding(talk.tally) > odd
+            self.rooms.was_read(room, now, talk.tally, whole=all_there, hides=hides)
         return True
 
     def _name(self, strange: tuple[str, ...], tally: Tally) -> None:
