@@ -112,9 +112,9 @@ class Rooms:
             tally[Oddity.UNSETTLED] += 1
 
     def was_missing(self, room: Room, now: float, tally: Tally) -> None:
-        """Expired or deleted where its record was final, which is an answer; else perhaps not there yet."""
+        """Expired or deleted where its record was final; else perhaps not there yet."""
         tally[Oddity.VANISHED] += 1
-        room.failures = 0 if room.final else room.failures + 1
+        room.failures += 1
         room.next_at = now + AGAIN
         room.done = room.final or now - room.ended >= GIVE_UP or room.failures >= _TRIES
 

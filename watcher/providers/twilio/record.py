@@ -6,7 +6,8 @@ minute while nobody looked, and counts twice until that is told; or the vendor l
 while, and to tell it anew would correct an outage away. So such a minute stands until two lists of all rooms in a row,
 a quarter of an hour apart, know no better: both came to their end without an oddity that could hide a room, and the
 rooms of memory were read likewise (`memory`). Whoever is missing then is believed to be elsewhere. A room left out for
-longer than that is taken back, and told again when it is listed again, as is one that is gone.
+longer than that is taken back, and told again when it is listed again. One that is listed and gone makes nothing
+certain: one false "not found" would shrink an outage.
 
 A word that nobody has heard of hides nobody, since vendors add some; a row that cannot be read hides its own room or
 person, for as long as it is there. What is not certain within an hour of answers stands, and is counted: somebody who
@@ -34,7 +35,6 @@ from watcher.providers.twilio.queries import WIDTH
 from watcher.providers.twilio.rows import Oddity, Tally
 
 LISTS = 2  # of all rooms, in a row, that must agree
-_HIDING = tuple(oddity for oddity in rows.HIDING if oddity is not Oddity.UNKNOWN_WORD)
 _SURELY_KEPT = DAY
 
 Counts = Mapping[int, Mapping[str, float]]  # by start: signal -> how many
@@ -43,7 +43,7 @@ _ROUNDING = 0.5  # of a count that is a ratio times its weight
 
 def hiding(tally: Tally) -> int:
     """How many oddities there were that may have cost a room or somebody in it."""
-    return sum(tally[oddity] for oddity in _HIDING)
+    return sum(tally[oddity] for oddity in rows.HIDING)
 
 
 def counts(columns: Iterable[Points]) -> Counts:

@@ -58,7 +58,6 @@ HIDING = (  # what may have cost a room or somebody in it
     Oddity.NO_SID,
     Oddity.NO_TIME,
     Oddity.NOT_ASKED,
-    Oddity.UNKNOWN_WORD,
     Oddity.NO_META,
     Oddity.OVERFLOW,
 )
