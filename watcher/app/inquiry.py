@@ -35,9 +35,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from types import TracebackType
 
 from watcher import log
 from watcher.alerts.affected import AFFECTED, AffectedSettings, says, stand_out
@@ -131,6 +132,21 @@ class _Inquiry:
     splits: list[Split] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _Contained:
+    """A block in which a fault of ours ends: what is good to know besides must end neither looks nor pages."""
+
+    met: Callable[[Exception], None]
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None) -> bool:
+        if not isinstance(error, Exception):
+            return False
+        self.met(error)
+        return True
+
+
 class Inquiries:
     """One account's. Owned by its loop."""
 
@@ -171,10 +187,8 @@ class Inquiries:
 
     async def resume(self, states: Sequence[QueryState]) -> None:
         """Go on where the last start ended."""
-        try:
+        with self._contained():
             await self._resume(states)
-        except Exception as error:  # noqa: BLE001 - what is good to know besides must not keep an account from starting
-            self._crashed(error)
 
     async def _resume(self, states: Sequence[QueryState]) -> None:
         try:
@@ -220,12 +234,10 @@ class Inquiries:
         before: Transition | None,
     ) -> Transition:
         """As `_begun`; a fault there costs what is known, not the page that waits for it."""
-        try:
+        with self._contained():
             return self._begun(entry, answers.get(_series(entry)), states, before=before)
-        except Exception as error:  # noqa: BLE001 - a page is worth more than what is good to know besides
-            self._crashed(error)
-            self.outcomes[Outcome.FAULT] += 1
-            return _with(entry, _EXCUSES[Outcome.FAULT], ())
+        self.outcomes[Outcome.FAULT] += 1
+        return _with(entry, _EXCUSES[Outcome.FAULT], ())
 
     def _ended(self, alert: str) -> None:
         for key, inquiry in tuple(self._open.items()):
@@ -315,14 +327,10 @@ class Inquiries:
 
     async def step(self, states: Sequence[QueryState], free_until: float = math.inf) -> float:
         """Do the one thing whose time has come, if any; when to come back. Looks wait for it from `free_until` on."""
-        try:
+        with self._contained():
             return await self._step(states, free_until)
-        except Exception as error:  # noqa: BLE001 - what is good to know besides must not end the looks
-            self._crashed(error)
-        try:
+        with self._contained():
             await self._give_up()
-        except Exception as error:  # noqa: BLE001 - likewise; the log is the last place that can say it
-            self._crashed(error)
         return math.inf
 
     async def _step(self, states: Sequence[QueryState], free_until: float) -> float:
@@ -350,21 +358,19 @@ class Inquiries:
 
     async def _ask(self, key: _Key, inquiry: _Inquiry, *, patience: float) -> None:
         """One request: spent, counted, sent, and waited for so many real seconds."""
-        try:
-            split = await self._spent_on(inquiry, patience)
-        except StoreError as error:
-            self._recorder.fails(error)
-            await self._finish(key, Outcome.FAULT)
-            return
-        except ProviderError as error:
-            self._log.info("not_said", reason=str(error.reason), detail=error.detail)
-            await self._ledger.refused(inquiry.pools, error)
-            await self._finish(key, Outcome.FAILED)
-            return
-        except Exception as error:  # noqa: BLE001 - a source's fault costs its own question, not the others
-            self._crashed(error)
-            await self._finish(key, Outcome.FAULT)
-            return
+        split: Split | None = None
+        excuse: Outcome | None = Outcome.FAULT
+        with self._contained():
+            try:
+                split, excuse = await self._spent_on(inquiry, patience), None
+            except StoreError as error:
+                self._recorder.fails(error)
+            except ProviderError as error:
+                self._log.info("not_said", reason=str(error.reason), detail=error.detail)
+                excuse = Outcome.FAILED
+                await self._ledger.refused(inquiry.pools, error)
+        if excuse is not None:
+            await self._finish(key, excuse)
         if split is None:
             return
         self.oddities.update(split.oddities)
@@ -405,6 +411,9 @@ class Inquiries:
         self._open.clear()
         await self._say(_with(entry, _EXCUSES[Outcome.FAULT], ()) for entry in waiting)
 
+    def _contained(self) -> _Contained:
+        return _Contained(self._crashed)
+
     def _crashed(self, error: Exception) -> None:
         self._log.error("inquiry_crashed", error=type(error).__name__)
 
@@ -428,10 +437,8 @@ class Inquiries:
         """Updates of the alerts' last entries, recorded as one step with what the engine remembers of them."""
         verdicts = []
         for entry in entries:
-            try:
+            with self._contained():  # one alert's fault silences no other
                 verdicts.append(self._engine.say_more(entry))
-            except Exception as error:  # noqa: BLE001 - one alert's fault silences no other
-                self._crashed(error)
         if said := [t for v in verdicts for t in v.transitions]:
             await self._recorder.record(Commit(alerts=[a for v in verdicts for a in v.alerts], transitions=said))
 
